@@ -1,0 +1,29 @@
+"""The one error that a person causes, and the nearest valid name that goes with it."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+__all__ = ["SynthgenError", "nearest"]
+
+
+class SynthgenError(ValueError):
+    """Bad input: the message names the file, column or key, what was found, and what was expected.
+
+    The command line prints it as one line without a traceback and exits with code 2.
+    """
+
+
+def nearest(name: object, valid: Iterable[object], *, what: str = "choose from") -> str:
+    """Ends an error message with the valid name that comes closest, or with all of them when none is close.
+
+    >>> nearest("incme", ["age", "income"])
+    "did you mean 'income'?"
+    >>> nearest("zzz", ["age", "income"], what="columns are")
+    "columns are 'age', 'income'"
+    """
+    options = [str(option) for option in valid]
+    close = get_close_matches(str(name), options, n=1)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    shown = ", ".join(repr(option) for option in options[:12])
+    return f"{what} {shown}" + (f" and {len(options) - 12} more" if len(options) > 12 else "")

@@ -1,0 +1,146 @@
+"""The ground floor: what the columns of a table are, and what a model sees of a table or of an image set.
+
+Plain dataclasses without behaviour beyond look-up and JSON, so that data, models and metrics can share them without
+knowing each other.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from synthgen.errors import SynthgenError, nearest
+
+__all__ = ["Column", "ImageLayout", "Kind", "TableLayout", "TableSchema"]
+
+
+class Kind(StrEnum):
+    """What a column of a table holds."""
+
+    NUMERICAL = "numerical"
+    CATEGORICAL = "categorical"
+    BOOLEAN = "boolean"
+    CONSTANT = "constant"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    Attributes:
+        name: Its header.
+        kind: What it holds.
+        dtype: The pandas dtype that real data had, and that synthetic data gets.
+        categories: The values that occur, without the missing one: sorted, of a categorical or boolean column; the one
+            value of a constant column, or none when it is missing throughout.
+        minimum: Smallest value of a numerical column.
+        maximum: Largest value of a numerical column.
+        decimals: Digits after the point that write every value of a numerical column; 0 for integers, None when more
+            than 12 would be needed.
+        missing_rate: Share of missing cells, 0 to 1.
+    """
+
+    name: str
+    kind: Kind
+    dtype: str
+    categories: tuple[Any, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    decimals: int | None = None
+    missing_rate: float = 0.0
+
+    @property
+    def numerical(self) -> bool:
+        """Whether values have an order and a distance."""
+        return self.kind is Kind.NUMERICAL
+
+
+@dataclass(frozen=True)
+class TableSchema:
+    """What the columns of a table are, in order.
+
+    Attributes:
+        columns: One entry a column.
+        target: The column that a downstream model would predict, if any.
+    """
+
+    columns: tuple[Column, ...]
+    target: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.target is not None and self.target not in self.names:
+            raise SynthgenError(
+                f"target {self.target!r} is not a column: {nearest(self.target, self.names, what='columns are')}"
+            )
+
+    @property
+    def names(self) -> list[str]:
+        """Column names, in order."""
+        return [column.name for column in self.columns]
+
+    def __getitem__(self, name: str) -> Column:
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise SynthgenError(f"unknown column {name!r}: {nearest(name, self.names, what='columns are')}")
+
+    def __iter__(self) -> Iterator[Column]:
+        return iter(self.columns)
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form; `from_dict` reads it back."""
+        return {"target": self.target, "columns": [asdict(column) for column in self.columns]}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> "TableSchema":
+        """Reads what `to_dict` wrote."""
+        columns = (
+            Column(**{**column, "kind": Kind(column["kind"]), "categories": tuple(column["categories"])})
+            for column in data["columns"]
+        )
+        return cls(tuple(columns), data["target"])
+
+
+@dataclass(frozen=True)
+class TableLayout:
+    """What a table model sees of a row: `numerical` real values and one code for each entry of `cardinalities`.
+
+    Attributes:
+        numerical: Number of continuous values a row, each encoded to be roughly standard normal.
+        cardinalities: Number of codes of each discrete variable; its codes are 0 .. cardinality − 1.
+    """
+
+    numerical: int
+    cardinalities: tuple[int, ...]
+
+    @property
+    def categorical(self) -> int:
+        """Number of discrete variables a row."""
+        return len(self.cardinalities)
+
+
+@dataclass(frozen=True)
+class ImageLayout:
+    """What an image model sees.
+
+    Attributes:
+        channels: 1 for grey, 3 for RGB, any number for others.
+        height: Pixels.
+        width: Pixels.
+        classes: Number of class labels; 0 when images carry none.
+        sigma_data: Standard deviation of the training images scaled to [−1, 1], over all pixels and channels.
+    """
+
+    channels: int
+    height: int
+    width: int
+    classes: int = 0
+    sigma_data: float = 0.5
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of one image."""
+        return self.channels, self.height, self.width
