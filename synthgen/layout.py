@@ -131,6 +131,7 @@ class ImageLayout:
         height: Pixels.
         width: Pixels.
         classes: Number of class labels; 0 when images carry none.
+        class_shares: Share of each class in the training images; even when empty.
         sigma_data: Standard deviation of the training images scaled to [−1, 1], over all pixels and channels.
     """
 
@@ -138,6 +139,7 @@ class ImageLayout:
     height: int
     width: int
     classes: int = 0
+    class_shares: tuple[float, ...] = ()
     sigma_data: float = 0.5
 
     @property

@@ -1,0 +1,73 @@
+"""The command line: `synthgen train`, `sample`, `evaluate`, `inspect`, each a Hydra application over `configs/`."""
+
+import os
+import sys
+import warnings
+from importlib import import_module
+
+from synthgen.errors import nearest
+
+__all__ = ["COMMANDS", "main"]
+
+COMMANDS = ("train", "sample", "evaluate", "inspect")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs one command and exits: 0 when it worked, 2 on bad input, 130 after Ctrl-C."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: list[str]) -> int:
+    from synthgen.commands.overview import print_command_help, print_overview
+
+    if not arguments or arguments[0] in ("--help", "-h", "help"):
+        print_overview(COMMANDS)
+        return 0
+    command, *rest = arguments
+    if command == "--version":
+        from synthgen import __version__
+
+        print(__version__)
+        return 0
+    if command not in COMMANDS:
+        return _fail(f"unknown command {command!r}: {nearest(command, COMMANDS, what='commands are')}")
+    if any(argument in ("--help", "-h") for argument in rest):
+        print_command_help(command)
+        return 0
+    return _run_hydra(command, rest)
+
+
+def _run_hydra(command: str, arguments: list[str]) -> int:
+    import hydra
+
+    from synthgen.commands.arguments import escape
+    from synthgen.commands.messages import explain
+    from synthgen.configuration import config_folder
+
+    # Hydra then raises what goes wrong instead of printing it and exiting with 1.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    warnings.showwarning = _print_warning
+    try:
+        sys.argv = [f"synthgen {command}", *escape(arguments)]
+        task = import_module(f"synthgen.commands.{command}").run
+        hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=command)(task)()
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        message = explain(error, command)
+        if message is None:
+            raise
+        return _fail(message)
+    return 0
+
+
+def _fail(message: str) -> int:
+    print(f"synthgen: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+def _print_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+    """Warnings of synthgen and its users' data are one line; those of other packages are for their developers."""
+    if category is UserWarning:
+        print(f"synthgen: warning: {message}", file=sys.stderr)

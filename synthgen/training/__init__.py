@@ -1,0 +1,1 @@
+"""What wraps Lightning's trainer: budgets, checkpoint files, run folders."""

@@ -1,0 +1,1 @@
+"""Images: sources, codec, and the way into training."""

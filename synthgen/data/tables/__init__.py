@@ -1,0 +1,1 @@
+"""Tables: sources, schema, codec, and the way into training."""

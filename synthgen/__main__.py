@@ -1,0 +1,5 @@
+"""`python -m synthgen`."""
+
+from synthgen.commands import main
+
+main()

@@ -1,0 +1,108 @@
+"""A progress bar and metrics that count examples, and that never make the device wait for each step."""
+
+import time
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+__all__ = ["MetricsLog", "ProgressBar"]
+
+
+class ProgressBar(Callback):
+    """Examples seen, speed, loss and time left, redrawn by time.
+
+    Args:
+        every: Seconds between two redraws; each reads one loss from the device.
+    """
+
+    def __init__(self, every: float = 0.5) -> None:
+        self.every = every
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+        self._drawn = 0.0
+        self._begun = (0.0, 0)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draws the bar."""
+        if not trainer.is_global_zero:
+            return
+        self._bar = Progress(
+            TextColumn("training"),
+            BarColumn(),
+            TextColumn("{task.fields[seen]} examples, {task.fields[rate]}/s, loss {task.fields[loss]}"),
+            TimeRemainingColumn(),
+            refresh_per_second=4,
+        )
+        self._task = self._bar.add_task("training", total=None, seen="0", rate="–", loss="–")
+        self._begun = (time.monotonic(), pl_module.samples_seen)
+        self._bar.start()
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Redraws, if it is time."""
+        now = time.monotonic()
+        if self._bar is None or now - self._drawn < self.every:
+            return
+        self._drawn = now
+        begun, seen = self._begun
+        loss = pl_module.latest.get("loss")
+        self._bar.update(
+            self._task,
+            completed=pl_module.samples_seen,
+            total=pl_module.budget,
+            seen=f"{pl_module.samples_seen:,}",
+            rate=f"{(pl_module.samples_seen - seen) / max(now - begun, 1e-9):,.0f}",
+            loss="–" if loss is None else f"{float(loss):.3f}",
+        )
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leaves the full bar."""
+        if self._bar is not None:
+            self._bar.update(self._task, completed=pl_module.samples_seen, seen=f"{pl_module.samples_seen:,}")
+            self._bar.stop()
+            self._bar = None
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Gives the terminal back."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+class MetricsLog(Callback):
+    """Hands losses and speed to the loggers, counted in examples seen.
+
+    Args:
+        every: Steps between two rows.
+    """
+
+    def __init__(self, every: int = 50) -> None:
+        self.every = every
+        self._sum: dict[str, torch.Tensor] = {}
+        self._steps = 0
+        self._since = (0.0, 0)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Starts the clock."""
+        self._since = (time.monotonic(), pl_module.samples_seen)
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Adds up on the device; reads and logs the mean every so many steps."""
+        for name, value in pl_module.latest.items():
+            self._sum[name] = self._sum.get(name, torch.zeros_like(value)) + value
+        self._steps += 1
+        if self._steps < self.every:
+            return
+        now, (then, seen) = time.monotonic(), self._since
+        metrics = {f"train/{name}": float(total) / self._steps for name, total in self._sum.items()}
+        metrics["samples_per_second"] = (pl_module.samples_seen - seen) / max(now - then, 1e-9)
+        for logger in trainer.loggers:
+            logger.log_metrics(metrics, step=pl_module.samples_seen)
+        self._sum, self._steps, self._since = {}, 0, (now, pl_module.samples_seen)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Logs the validation loss."""
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
+        for logger in trainer.loggers:
+            logger.log_metrics(metrics, step=pl_module.samples_seen)

@@ -1,0 +1,71 @@
+"""`synthgen sample`: draw synthetic data from a checkpoint folder."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from synthgen.configuration import to_plain
+from synthgen.errors import SynthgenError
+
+__all__ = ["run"]
+
+
+def run(config: DictConfig) -> None:
+    """Samples and writes in one move."""
+    import pandas as pd
+    import torch
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from synthgen.data.images.images import check_output, write_images
+    from synthgen.data.tables.sources import check_table_output, write_table
+    from synthgen.run import find_checkpoint
+    from synthgen.synthesizer import Synthesizer
+
+    settings = to_plain(config)
+    n, output = settings["n"], str(settings["output"])
+    if not isinstance(n, int) or n < 1:
+        raise SynthgenError(f"n: found {n}, expected at least 1")
+    synthesizer = Synthesizer.load(find_checkpoint(str(settings["checkpoint"]), settings["checkpoint_dir"]))
+    # What cannot be written is known before the work is done.
+    if synthesizer.codec.kind == "table":
+        check_table_output(output)
+    else:
+        check_output(output, synthesizer.codec.layout.channels)  # type: ignore[union-attr]
+    device = settings["device"]
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    options = {key: settings[key] for key in ("sampler", "steps", "guidance") if settings[key] is not None}
+    with Progress(transient=True) as progress:
+        task = progress.add_task("sampling", total=n)
+        drawn = synthesizer.to(device).sample(
+            n,
+            condition=_condition(settings["condition"]),
+            seed=settings["seed"],
+            start=settings["start"],
+            progress=lambda rows: progress.advance(task, rows),
+            **options,
+        )
+    if isinstance(drawn, pd.DataFrame):
+        write_table(drawn, output)
+    else:
+        write_images(drawn, output)
+    Console(highlight=False, soft_wrap=True).print(f"{n:,} {'rows' if isinstance(drawn, pd.DataFrame) else 'images'}: {output}")
+
+
+def _condition(given: Any) -> Any:
+    """A condition from its text: JSON of one value a column, or the path of a CSV file with one row a sample."""
+    from synthgen.data.tables.codec import MISSING
+    from synthgen.data.tables.sources import read_table
+
+    if given is None:
+        return None
+    if isinstance(given, str) and given.startswith("{"):
+        given = json.loads(given)
+    if isinstance(given, dict):
+        return {key: MISSING if value is None else value for key, value in given.items()}
+    if isinstance(given, str) and Path(given).suffix:
+        return read_table(given)
+    raise SynthgenError(f"condition={given}: expected condition.COLUMN=VALUE or the path of a .csv or .parquet file")

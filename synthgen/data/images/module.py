@@ -1,0 +1,73 @@
+"""Real images on their way into training."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from synthgen.data.images.codec import ImageCodec
+from synthgen.data.images.images import Images
+from synthgen.data.module import DataModule, split_rows
+from synthgen.errors import SynthgenError
+
+__all__ = ["ImageDataModule"]
+
+
+class ImageDataModule(DataModule):
+    """Images from any source, split into training, validation and holdout images.
+
+    Args:
+        source: A function that returns the images; it is handed `path` where that is given.
+        path: Where the images are.
+        holdout: Share of images kept from training for evaluation.
+        validation: Share of the other images that training is watched on.
+        batch_size: Images a batch, on each device.
+        seed: Of the split and of the order of batches.
+        name: In run folders and reports; by default the folder's or file's.
+    """
+
+    def __init__(
+        self,
+        source: Callable[..., Images],
+        path: str | None = None,
+        holdout: float = 0.1,
+        validation: float = 0.05,
+        batch_size: int = 128,
+        seed: int = 0,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(batch_size, seed)
+        for key, share in {"holdout": holdout, "validation": validation}.items():
+            if not 0 <= share < 1:
+                raise SynthgenError(f"data.{key}: found {share}, expected a share from 0 to below 1")
+        self.source = source
+        self.path = path
+        self.holdout_share = holdout
+        self.validation_share = validation
+        self.name = name or (Path(path).stem if path else getattr(source, "__name__", "images"))
+        self._loaded = False
+
+    def load(self) -> None:
+        """Reads the images, splits them and fits the codec to what training may see."""
+        if self._loaded:
+            return
+        images = self.source(self.path) if self.path is not None else self.source()
+        train, validation, holdout = split_rows(
+            np.arange(len(images)), self.holdout_share, self.validation_share, self.seed
+        )
+        self.train = images[train]
+        self.validation = images[validation] if len(validation) else None
+        self.holdout = images[holdout] if len(holdout) else None
+        self.codec = ImageCodec.fit(self.train)
+        self._loaded = True
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the images that training may see, their order included."""
+        digest = hashlib.sha256()
+        for part in (self.train, self.validation):
+            if part is not None:
+                digest.update(np.ascontiguousarray(part.pixels).tobytes())
+                digest.update(b"" if part.labels is None else part.labels.tobytes())
+        return digest.hexdigest()

@@ -1,0 +1,145 @@
+"""Where real images come from. A source is a function that returns one `Images`."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from synthgen.data.images.images import Images
+from synthgen.errors import SynthgenError, nearest
+from synthgen.files import existing_file
+
+__all__ = ["arrays", "digits", "fashion_mnist", "image_folder"]
+
+_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
+
+
+def digits() -> Images:
+    """1,797 handwritten digits of 8 × 8 grey pixels, embedded in scikit-learn (Alpaydin and Kaynak, 1998)."""
+    from sklearn.datasets import load_digits
+
+    embedded = load_digits()
+    pixels = np.round(embedded.images * (255 / 16)).astype(np.uint8)
+    return Images(pixels[:, None], embedded.target.astype(np.int64), tuple(str(digit) for digit in range(10)))
+
+
+def fashion_mnist(path: str) -> Images:
+    """The 60,000 training images of Fashion-MNIST, 28 × 28 grey, as torchvision keeps them; nothing is downloaded.
+
+    Args:
+        path: The folder that contains `FashionMNIST/raw`.
+    """
+    from torchvision.datasets import FashionMNIST
+
+    try:
+        found = FashionMNIST(path, train=True, download=False)
+    except RuntimeError:
+        raise SynthgenError(f"{path}: expected a folder that contains FashionMNIST/raw with the four idx files") from None
+    names = tuple(name.replace("/", " or ") for name in found.classes)
+    return Images(found.data.numpy()[:, None], found.targets.numpy().astype(np.int64), names)
+
+
+def arrays(path: str) -> Images:
+    """A `.npz` file with `images` and, if they are there, `labels` and `classes`; or a `.npy` file of images.
+
+    Images are uint8 of shape (images, height, width), (images, channels, height, width) or (images, height, width,
+    channels); see `from_array`.
+    """
+    file = existing_file(path)
+    try:
+        content = np.load(file, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise SynthgenError(f"{file}: not a NumPy file without pickled objects: {error}") from None
+    if isinstance(content, np.ndarray):
+        return from_array(content)
+    if "images" not in content:
+        raise SynthgenError(f"{file}: lacks an array named 'images'; {nearest('images', content.files, what='it has')}")
+    labels = content["labels"] if "labels" in content else None
+    classes = tuple(str(name) for name in content["classes"]) if "classes" in content else ()
+    return from_array(content["images"], labels, classes)
+
+
+def from_array(
+    images: np.ndarray, labels: np.ndarray | list | None = None, classes: tuple[str, ...] = ()
+) -> Images:
+    """Images from an array in any of the usual orders.
+
+    Args:
+        images: uint8, or floats within 0 .. 1; (images, height, width), (images, channels, height, width) or (images,
+            height, width, channels). The channel axis is the shorter of the first and last after the images' own.
+        labels: One label an image: any values that can be sorted.
+        classes: Names of integer labels.
+
+    Raises:
+        SynthgenError: Another type, range or shape.
+    """
+    images = np.asarray(images)
+    if np.issubdtype(images.dtype, np.floating) and images.size and 0 <= images.min() and images.max() <= 1:
+        images = np.round(images * 255).astype(np.uint8)
+    if images.ndim == 3:
+        images = images[:, None]
+    elif images.ndim == 4 and images.shape[3] < images.shape[1]:
+        images = images.transpose(0, 3, 1, 2)
+    if images.dtype != np.uint8 or images.ndim != 4 or not images.size:
+        raise SynthgenError(
+            f"images: found {images.dtype} of shape {images.shape}; expected uint8, or floats within 0 .. 1, of shape "
+            "(images, height, width) with one axis more for channels"
+        )
+    if labels is None:
+        return Images(np.ascontiguousarray(images))
+    names, indices = np.unique(np.asarray(labels), return_inverse=True)
+    if classes and np.issubdtype(names.dtype, np.integer) and names.min() >= 0 and names.max() < len(classes):
+        return Images(np.ascontiguousarray(images), np.asarray(labels, dtype=np.int64), classes)
+    return Images(np.ascontiguousarray(images), indices.astype(np.int64), tuple(str(name) for name in names))
+
+
+def image_folder(path: str) -> Images:
+    """Images in a folder: one sub-folder a class, or all in the folder itself without labels.
+
+    All images must be of one size and mode: grey ("L") or RGB; a palette counts as RGB.
+
+    Raises:
+        SynthgenError: No folder, no image, a corrupt file, or one of another size or mode; the message names the file.
+    """
+    folder = Path(path).expanduser()
+    if not folder.is_dir():
+        raise SynthgenError(f"{folder}: no such folder")
+    classes = tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and any(_image_files(entry))))
+    if classes:
+        files = [(file, i) for i, name in enumerate(classes) for file in _image_files(folder / name)]
+    else:
+        files = [(file, 0) for file in _image_files(folder)]
+    if not files:
+        raise SynthgenError(f"{folder}: found no image; expected files such as .png or .jpg, or one sub-folder a class")
+    with ThreadPoolExecutor() as pool:
+        read = list(pool.map(_read_image, (file for file, _ in files)))
+    first = read[0].shape
+    for (file, _), pixels in zip(files, read, strict=True):
+        if pixels.shape != first:
+            raise SynthgenError(
+                f"{file}: found {_describe(pixels.shape)}; expected {_describe(first)} as in {files[0][0].name}"
+            )
+    labels = np.array([label for _, label in files], dtype=np.int64) if classes else None
+    return Images(np.stack(read), labels, classes)
+
+
+def _image_files(folder: Path) -> Iterator[Path]:
+    return (file for file in sorted(folder.iterdir()) if file.suffix.lower() in _SUFFIXES)
+
+
+def _read_image(file: Path) -> np.ndarray:
+    try:
+        with Image.open(file) as opened:
+            image = opened.convert("RGB") if opened.mode == "P" else opened
+            if image.mode not in ("L", "RGB"):
+                raise SynthgenError(f"{file}: found mode {image.mode!r}; expected grey ('L') or 'RGB'")
+            pixels = np.asarray(image)
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise SynthgenError(f"{file}: not a readable image: {str(error).split(' <')[0]}") from None
+    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+
+def _describe(shape: tuple[int, ...]) -> str:
+    return f"{shape[2]} × {shape[1]} pixels with {shape[0]} channel{'s' if shape[0] > 1 else ''}"

@@ -1,0 +1,104 @@
+"""A real table on its way into training."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from synthgen.data.module import DataModule, split_rows
+from synthgen.data.tables.codec import TableCodec
+from synthgen.data.tables.schema import infer_schema
+from synthgen.data.tables.sources import read_table
+from synthgen.errors import SynthgenError, nearest
+
+__all__ = ["TableDataModule"]
+
+
+class TableDataModule(DataModule):
+    """A table from any source, split into training, validation and holdout rows.
+
+    Args:
+        source: A function that returns the table; it is handed `path` where that is given.
+        path: Where the table is.
+        target: The column that a downstream model would predict: the report's utility figures need it.
+        holdout: Share of rows kept from training for evaluation, or the path of a table that holds them.
+        validation: Share of the other rows that training is watched on.
+        split_by: A column that names an entity, such as a patient, whose rows stay on one side of every split. It is an
+            identifier and is not learned.
+        batch_size: Rows a batch, on each device.
+        seed: Of the splits and of the order of batches.
+        name: In run folders and reports; by default the file's.
+    """
+
+    def __init__(
+        self,
+        source: Callable[..., pd.DataFrame],
+        path: str | None = None,
+        target: str | None = None,
+        holdout: float | str = 0.1,
+        validation: float = 0.05,
+        split_by: str | None = None,
+        batch_size: int = 1024,
+        seed: int = 0,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(batch_size, seed)
+        for key, share in {"holdout": holdout, "validation": validation}.items():
+            if not isinstance(share, str) and not 0 <= share < 1:
+                raise SynthgenError(f"data.{key}: found {share}, expected a share from 0 to below 1")
+        self.source = source
+        self.path = path
+        self.target = target
+        self.holdout_share = holdout
+        self.validation_share = validation
+        self.split_by = split_by
+        self.name = name or (Path(path).stem if path else getattr(source, "__name__", "table"))
+        self._loaded = False
+
+    def load(self) -> None:
+        """Reads the table, splits it, infers its schema and fits the codec to what training may see.
+
+        Raises:
+            SynthgenError: The source, the schema, the target or the splitting column is at fault.
+        """
+        if self._loaded:
+            return
+        frame = self.source(self.path) if self.path is not None else self.source()
+        groups = np.arange(len(frame))
+        if self.split_by is not None:
+            if self.split_by not in frame.columns:
+                raise SynthgenError(
+                    f"data.split_by: {self.split_by!r} is not a column: "
+                    f"{nearest(self.split_by, frame.columns, what='columns are')}"
+                )
+            groups = frame[self.split_by].to_numpy()
+            frame = frame.drop(columns=self.split_by)
+        frame = frame.rename(columns=str).reset_index(drop=True)
+        separate = isinstance(self.holdout_share, str)
+        share = 0.0 if isinstance(self.holdout_share, str) else self.holdout_share
+        train, validation, holdout = split_rows(groups, share, self.validation_share, self.seed)
+        seen = frame.iloc[np.sort(np.concatenate([train, validation]))]
+        self.codec = TableCodec.fit(seen, infer_schema(seen, self.target))
+        self.train = frame.iloc[train]
+        self.validation = frame.iloc[validation] if len(validation) else None
+        self.holdout = frame.iloc[holdout] if len(holdout) else None
+        if separate:
+            self.holdout = read_table(str(self.holdout_share))
+            for name in self.codec.schema.names:
+                if name not in self.holdout.columns:
+                    raise SynthgenError(
+                        f"{self.holdout_share}: lacks column {name!r}; "
+                        f"{nearest(name, self.holdout.columns, what='it has')}"
+                    )
+            self.holdout = self.holdout[self.codec.schema.names]
+        self._loaded = True
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the rows that training may see, their order included."""
+        seen = self.train if self.validation is None else pd.concat([self.train, self.validation])
+        digest = hashlib.sha256("\x1f".join(map(str, seen.columns)).encode())
+        digest.update(pd.util.hash_pandas_object(seen, index=True).to_numpy().tobytes())
+        return digest.hexdigest()

@@ -1,0 +1,175 @@
+"""TabDiff: joint diffusion over the continuous and discrete variables of a row (Shi et al., 2025)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from synthgen.diffusion.masked import RaggedLogits
+from synthgen.diffusion.preconditioning import edm_loss, edm_preconditioning
+from synthgen.diffusion.schedules import MaskSchedule, PowerMeanSchedule, stratified_uniform
+from synthgen.layout import TableLayout
+from synthgen.models.base import EMA, Batch, GradientStage, Model, Optimization
+
+__all__ = ["TabDiff"]
+
+
+class TabDiff(Model):
+    """Continuous variables by EDM, discrete ones by masked diffusion, in one time and by one network.
+
+    At time t in [0, 1] a continuous variable carries Gaussian noise of level sigma_c(t), and a discrete one is masked
+    with probability p_c(t); every column has a schedule of its own. The network sees the whole noisy row and predicts
+    all of it, so that each kind of variable informs the other while both become clear.
+
+    Sampling goes back from t = 1. The times at which a row's cells are revealed are drawn beforehand and merged into
+    its grid of steps, so that no two cells of a row are ever revealed at once ("first-hitting", Zheng et al., 2025):
+    dependent columns stay dependent however few the steps.
+
+    Conditions are approximate: known discrete cells are revealed from the start, known continuous ones are held to
+    their own noisy course, as in inpainting.
+
+    Args:
+        layout: What a row is made of.
+        network: (numerical, cardinalities) to a network such as `TableMLP`.
+        optimization: How its weights are fitted.
+        ema: The average that sampling uses.
+        sigma_min: Noise level of continuous variables at t = 0; they have unit variance.
+        sigma_max: Noise level at t = 1.
+        rho: Exponent of their schedules at the start.
+        steps: Steps of sampling, besides one for each discrete variable.
+    """
+
+    conditioning = "approximate"
+
+    def __init__(
+        self,
+        layout: TableLayout,
+        network: Callable[[int, tuple[int, ...]], nn.Module],
+        optimization: Optimization,
+        ema: EMA,
+        sigma_min: float = 0.002,
+        sigma_max: float = 80.0,
+        rho: float = 7.0,
+        steps: int = 50,
+    ) -> None:
+        denoiser = TableDenoiser(
+            network(layout.numerical, layout.cardinalities),
+            PowerMeanSchedule(layout.numerical, sigma_min, sigma_max, rho),
+            MaskSchedule(layout.categorical),
+            RaggedLogits(layout.cardinalities),
+        )
+        super().__init__([GradientStage(denoiser, tabdiff_loss, optimization, ema)])
+        self.layout = layout
+        self.steps = steps
+
+    def sample_block(
+        self, size: int, condition: Batch | None, generator: torch.Generator, steps: int | None = None, **_: Any
+    ) -> Batch:
+        """Rows by the ancestral sampler of both diffusions; see `Model.sample_block`."""
+        denoiser: TableDenoiser = self.stages[0].trained
+        return first_hitting_sampler(denoiser, self.layout, size, steps or self.steps, generator, condition)
+
+
+class TableDenoiser(nn.Module):
+    """Network, schedules and preconditioning: what a noisy row says of the clean one."""
+
+    def __init__(
+        self, network: nn.Module, noise: PowerMeanSchedule, masking: MaskSchedule, logits: RaggedLogits
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.noise = noise
+        self.masking = masking
+        self.logits = logits
+
+    def forward(self, numerical: Tensor, sigma: Tensor, codes: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
+        """Denoised continuous values, and logits of discrete ones.
+
+        Args:
+            numerical: (batch, continuous) noisy values.
+            sigma: (batch, continuous) their noise levels.
+            codes: (batch, discrete) codes, the cardinality itself where masked.
+            time: (batch,) in [0, 1].
+        """
+        scale = edm_preconditioning(sigma, sigma_data=1.0)
+        output, logits = self.network(scale.into * numerical, codes, time)
+        return scale.skip * numerical + scale.out * output.float(), logits
+
+
+def tabdiff_loss(denoiser: TableDenoiser, batch: Batch, generator: torch.Generator) -> Tensor:
+    """EDM's loss of continuous variables plus the evidence bound of discrete ones, a mean over rows (equation 12).
+
+    Args:
+        denoiser: What is trained.
+        batch: `numerical` (batch, continuous) and `categorical` (batch, discrete).
+        generator: Source of times, noise and masks.
+    """
+    clean, codes = batch["numerical"], batch["categorical"].long()
+    time = stratified_uniform(len(clean), generator)
+    sigma = denoiser.noise(time)
+    noise = torch.randn(clean.shape, generator=generator, device=clean.device)
+    draw = torch.rand(codes.shape, generator=generator, device=codes.device)
+    masked = draw < denoiser.masking(time)
+    noisy_codes = torch.where(masked, denoiser.logits.sizes, codes)
+    denoised, logits = denoiser(clean + sigma * noise, sigma, noisy_codes, time)
+    continuous = edm_loss(denoised, clean, sigma, sigma_data=1.0).sum(dim=1)
+    nll = denoiser.logits.nll(logits, codes) if codes.shape[1] else codes.float()
+    discrete = (nll * masked * denoiser.masking.weight(time)).sum(dim=1) if codes.shape[1] else 0.0
+    return (continuous + discrete).mean()
+
+
+def first_hitting_sampler(
+    denoiser: TableDenoiser,
+    layout: TableLayout,
+    size: int,
+    steps: int,
+    generator: torch.Generator,
+    condition: Batch | None = None,
+) -> Batch:
+    """Rows from noise: Euler steps for continuous variables, one reveal at a time for discrete ones.
+
+    Each row has its own times: an even grid of `steps` and the times at which its cells are revealed. At each of them
+    the network is evaluated once; the cell due is drawn from it, and continuous variables step on to the next time.
+
+    Args:
+        denoiser: The trained denoiser.
+        layout: What a row is made of.
+        size: Number of rows.
+        steps: Steps of the even grid; unused where a row has no continuous variable.
+        generator: Source of all randomness.
+        condition: Encoded cells that are known, `size` rows.
+    """
+    device = generator.device
+    reveal = torch.rand(size, layout.categorical, generator=generator, device=device)
+    reveal = denoiser.masking.inverse(reveal)
+    known_numbers = known_codes = None
+    codes = denoiser.logits.sizes.expand(size, -1).clone()
+    if condition is not None:
+        known_numbers, known_codes = condition["numerical_known"], condition["categorical_known"]
+        reveal = torch.where(known_codes, 2.0, reveal)
+        codes = torch.where(known_codes, condition["categorical"].long(), codes)
+    grid = torch.linspace(1, 0, steps + 1, device=device) if layout.numerical else torch.zeros(1, device=device)
+    # Known cells, at time 2, sort to the front of the times and are cut off where all rows have them.
+    times, order = torch.cat([reveal, grid.expand(size, -1)], dim=1).sort(dim=1, descending=True, stable=True)
+    times = times.clamp(max=1.0)
+    x = denoiser.noise(times[:, 0]) * torch.randn(size, layout.numerical, generator=generator, device=device)
+    for i in range(times.shape[1] - 1):
+        time, column = times[:, i], order[:, i]
+        sigma, sigma_next = denoiser.noise(time), denoiser.noise(times[:, i + 1])
+        if condition is not None:
+            noise = torch.randn(x.shape, generator=generator, device=device)
+            x = torch.where(known_numbers, condition["numerical"] + sigma * noise, x)
+        denoised, logits = denoiser(x, sigma, codes, time)
+        if layout.categorical:
+            due = column < layout.categorical
+            column = column.clamp(max=layout.categorical - 1)
+            if known_codes is not None:
+                due &= ~known_codes.gather(1, column[:, None])[:, 0]
+            drawn = denoiser.logits.sample(logits, column, generator)
+            kept = codes.gather(1, column[:, None])[:, 0]
+            codes = codes.scatter(1, column[:, None], torch.where(due, drawn, kept)[:, None])
+        x = denoised + sigma_next / sigma * (x - denoised)
+    if condition is not None:
+        x = torch.where(known_numbers, condition["numerical"], x)
+    return {"numerical": x, "categorical": codes}

@@ -1,0 +1,191 @@
+"""One training run, from a config to an exported checkpoint folder."""
+
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning.utilities.seed import isolate_rng
+from pytorch_lightning import seed_everything
+
+from synthgen.configuration import build
+from synthgen.data.module import DataModule
+from synthgen.errors import SynthgenError, nearest
+from synthgen.synthesizer import Synthesizer
+from synthgen.training.budget import Budget, parse_time
+from synthgen.training.fit import Fitted, fit_model
+from synthgen.training.run_folder import RunFolder, run_hash
+
+__all__ = ["Plan", "Run", "find_checkpoint", "load_data", "plan", "train"]
+
+_PLAN_STEPS = 12
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training run that has ended, now or before.
+
+    Attributes:
+        synthesizer: The best of it.
+        folder: The run folder.
+        checkpoint: The exported checkpoint folder.
+        fitted: How training ended; None if the run was finished before.
+    """
+
+    synthesizer: Synthesizer
+    folder: RunFolder
+    checkpoint: Path
+    fitted: Fitted | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would take.
+
+    Attributes:
+        parameters: Trained ones.
+        training_bytes: Of weights, gradients, optimizer moments, average and resident data.
+        samples_per_second: Measured over a few steps.
+        seconds: Estimated time of training.
+        folder: Where the run would live.
+    """
+
+    parameters: int
+    training_bytes: int
+    samples_per_second: float
+    seconds: float
+    folder: Path
+
+
+def load_data(config: dict[str, Any]) -> DataModule:
+    """Builds and loads the data module of a config."""
+    data = build(config["data"])
+    data.load()
+    return data
+
+
+def train(config: dict[str, Any], data: DataModule | None = None) -> Run:
+    """Trains, or goes on, or finds that there is nothing left to do; then exports the best.
+
+    Args:
+        config: The resolved train config.
+        data: Loaded data, where it does not come from the config.
+
+    Raises:
+        SynthgenError: Bad data or settings; nothing is written then.
+    """
+    data = data or load_data(config)
+    max_time = parse_time(config["max_time"])
+    if config["max_samples"] < 1:
+        raise SynthgenError(f"max_samples: found {config['max_samples']}, expected at least 1")
+    folder = run_folder(config, data)
+    checkpoint = Path(config["checkpoint_dir"]) / (config["name"] or folder.path.name)
+    if config["resume"] and folder.finished and (checkpoint / "config.yaml").is_file():
+        return Run(Synthesizer.load(checkpoint), folder, checkpoint, None)
+    if not config["resume"] and folder.path.exists():
+        folder = folder.sibling()
+        checkpoint = Path(config["checkpoint_dir"]) / (config["name"] or folder.path.name)
+
+    with isolate_rng():
+        seed_everything(config["seed"], workers=True, verbose=False)
+        synthesizer = _build(config, data)
+        folder.begin(config)
+        fitted = fit_model(
+            synthesizer.model,
+            data,
+            _trainer(config),
+            folder,
+            Budget(config["max_samples"], max_time),
+            callbacks=[build(callback) for callback in (config["callbacks"] or {}).values() if callback],
+            loggers=[
+                build(logger, save_dir=str(folder.path)) for logger in (config["logger"] or {}).values() if logger
+            ],
+            validate_every=config["validate_every"],
+            resume=config["resume"],
+        )
+    synthesizer.facts |= {"examples_seen": fitted.samples_seen, "training_seconds": round(fitted.seconds, 1)}
+    synthesizer.model.to("cpu").eval()
+    synthesizer.save(checkpoint)
+    folder.record(
+        status="interrupted" if fitted.interrupted else "finished",
+        samples_seen=fitted.samples_seen,
+        budget=fitted.budget,
+        seconds=round(fitted.seconds, 1),
+        validation_loss=fitted.validation_loss,
+        checkpoint=str(checkpoint),
+    )
+    return Run(synthesizer, folder, checkpoint, fitted)
+
+
+def plan(config: dict[str, Any], data: DataModule | None = None) -> Plan:
+    """Measures a few steps of a run and writes nothing."""
+    from tempfile import TemporaryDirectory
+
+    data = data or load_data(config)
+    max_time = parse_time(config["max_time"])
+    with isolate_rng(), TemporaryDirectory() as scratch:
+        seed_everything(config["seed"], workers=True, verbose=False)
+        model = _build(config, data).model
+        steps = Budget(data.batch_size * _PLAN_STEPS)
+        begun = time.monotonic()
+        fit_model(model, data, _trainer(config), RunFolder(Path(scratch)), steps, validate_every=10**15)
+        rate = model.samples_seen / max(steps.seconds or time.monotonic() - begun, 1e-9)
+    weights = [p for p in model.parameters() if p.requires_grad]
+    parameters = sum(p.numel() for p in weights)
+    copies = sum(p.numel() * p.element_size() for p in model.parameters()) + 3 * sum(
+        p.numel() * p.element_size() for p in weights
+    )
+    resident = sum(tensor.nbytes for tensor in data.tensors(data.train).values())
+    seconds = max_time if max_time is not None else config["max_samples"] / rate
+    return Plan(parameters, copies + resident, rate, seconds, run_folder(config, data).path)
+
+
+def run_folder(config: dict[str, Any], data: DataModule) -> RunFolder:
+    """The folder of a config's run: `run`, or a name made of the data, the model and a hash."""
+    if config["run"]:
+        return RunFolder(Path(config["run"]))
+    model = config["model"]["_target_"].rsplit(".", 1)[-1].lower()
+    return RunFolder(Path(config["output_dir"]) / f"{data.name}-{model}-{run_hash(config, data.fingerprint)}")
+
+
+def find_checkpoint(text: str, checkpoint_dir: str = "checkpoints") -> Path:
+    """The checkpoint folder that a person means: a folder, its bare name under `checkpoint_dir`, or a run folder.
+
+    Raises:
+        SynthgenError: None of them is there; the message names the nearest.
+    """
+    for path in (Path(text), Path(checkpoint_dir) / text):
+        if (path / "run.json").is_file():
+            exported = RunFolder(path).state.get("checkpoint")
+            if not exported:
+                raise SynthgenError(f"{path}: this run has exported no checkpoint yet; go on with synthgen train run={path}")
+            return Path(exported)
+        if path.is_dir():
+            return path
+    known = Path(checkpoint_dir)
+    names = sorted(entry.name for entry in known.iterdir() if entry.is_dir()) if known.is_dir() else []
+    hint = nearest(Path(text).name, names, what=f"{known} holds") if names else f"{known} holds none"
+    raise SynthgenError(f"checkpoint={text}: no such checkpoint folder; {hint}")
+
+
+def _build(config: dict[str, Any], data: DataModule) -> Synthesizer:
+    synthesizer = Synthesizer.build(config["model"], data)
+    synthesizer.model.seed = config["seed"]
+    if config["start_from"]:
+        start = Synthesizer.load(find_checkpoint(config["start_from"], config["checkpoint_dir"]))
+        try:
+            synthesizer.model.load_trained_state(start.model.trained_state())
+        except RuntimeError as error:
+            raise SynthgenError(
+                f"start_from={config['start_from']}: its weights do not fit this model: {str(error).splitlines()[-1].strip()}"
+            ) from None
+    return synthesizer
+
+
+def _trainer(config: dict[str, Any]) -> partial:
+    trainer = build(config["trainer"], _partial_=True)
+    if torch.get_float32_matmul_precision() == "highest":
+        torch.set_float32_matmul_precision("high")  # tensor cores for what bf16 leaves in fp32
+    return trainer

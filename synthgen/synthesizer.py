@@ -1,0 +1,203 @@
+"""A synthesizer: a codec and a model, fitted, sampled, saved and loaded as one."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+import yaml
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from synthgen import __version__
+from synthgen.configuration import build, check_targets
+from synthgen.data.images.codec import ImageCodec
+from synthgen.data.images.images import Images
+from synthgen.data.module import DataModule
+from synthgen.data.tables.codec import TableCodec
+from synthgen.errors import SynthgenError, nearest
+from synthgen.models.base import EMA, Model, Optimization
+from synthgen.files import replacing_folder
+
+__all__ = ["FORMAT_VERSION", "Synthesizer"]
+
+#: Of checkpoint folders. Older ones load for ever; newer ones are refused.
+FORMAT_VERSION = 1
+
+_CODECS: dict[str, type[TableCodec] | type[ImageCodec]] = {codec.kind: codec for codec in (TableCodec, ImageCodec)}
+_FILES = ("config.yaml", "codec.json", "model.safetensors")
+
+
+class Synthesizer:
+    """What a user fits, samples, saves and loads. On disk it is a *checkpoint folder*.
+
+    Attributes:
+        codec: The map between real data and tensors.
+        model: The generative model.
+        config: Plain config that builds the model: its `_target_` and arguments.
+        facts: What is known of its making, for the card: data, rows, examples seen.
+    """
+
+    def __init__(
+        self,
+        codec: TableCodec | ImageCodec,
+        model: Model,
+        config: dict[str, Any],
+        facts: dict[str, Any] | None = None,
+    ) -> None:
+        self.codec = codec
+        self.model = model
+        self.config = config
+        self.facts = facts or {}
+
+    @classmethod
+    def build(cls, config: dict[str, Any], data: DataModule) -> "Synthesizer":
+        """An untrained synthesizer for loaded data.
+
+        Raises:
+            SynthgenError: A model for tables is asked to learn images, or the other way round.
+        """
+        kind = data.codec.kind
+        made_for = config["_target_"].split(".")[-3]
+        if made_for in _CODECS and made_for != kind:
+            raise SynthgenError(f"model {config['_target_'].split('.')[-1]} learns {made_for}s, but the data is {kind}s")
+        facts = {"data": data.name, "rows": len(data.train)}
+        return cls(data.codec, build(config)(data.codec.layout), config, facts)
+
+    def sample(
+        self,
+        n: int,
+        condition: dict[str, Any] | pd.DataFrame | None = None,
+        seed: int = 0,
+        start: int = 0,
+        progress: Callable[[int], None] | None = None,
+        **options: Any,
+    ) -> pd.DataFrame | Images:
+        """Draws synthetic examples `start` .. `start + n − 1` of the endless sequence that `seed` names.
+
+        Args:
+            n: Number of rows or images, at least 1.
+            condition: Values that samples shall have: one a column for all of them, or for a table a DataFrame with one
+                row a sample and NaN where a cell is free. `synthgen.MISSING` asks for a missing cell. For images
+                `{"label": ...}`.
+            seed: Names the sequence; the same seed gives the same bytes on the same machine.
+            start: Index of the first example: 1,000 rows at once are the same as ten times 100 by `start`.
+            progress: Called with the number of examples that have just been drawn.
+            **options: The model's own: `sampler`, `steps`, `guidance`.
+
+        Returns:
+            A DataFrame with the real one's columns and dtypes, or `Images`.
+
+        Raises:
+            SynthgenError: n or start out of range, or a condition that training never saw.
+        """
+        if n < 1:
+            raise SynthgenError(f"n: found {n}, expected at least 1")
+        if start < 0 or seed < 0:
+            key, value = ("start", start) if start < 0 else ("seed", seed)
+            raise SynthgenError(f"{key}: found {value}, expected 0 or more")
+        encoded = None
+        if condition is not None and len(condition):
+            if self.model.conditioning == "none":
+                raise SynthgenError(f"condition: {type(self.model).__name__} takes none")
+            encoded = self.codec.encode_condition(condition, n)  # type: ignore[arg-type]
+        drawn = self.model.sample(n, encoded, seed, start, progress, **options)
+        return self.codec.decode(drawn)
+
+    def to(self, device: str | torch.device) -> "Synthesizer":
+        """Moves the model."""
+        self.model.to(device)
+        return self
+
+    def save(self, folder: str | Path) -> Path:
+        """Writes a checkpoint folder in one move: weights, codec, config and card, nothing executable."""
+        target = Path(folder)
+        state = {name: value.detach().cpu().contiguous() for name, value in self.model.trained_state().items()}
+        config = {
+            "format_version": FORMAT_VERSION,
+            "synthgen_version": __version__,
+            "facts": self.facts,
+            "model": self.config,
+        }
+        with replacing_folder(target) as partial:
+            save_file(state, partial / "model.safetensors")
+            (partial / "codec.json").write_text(json.dumps(self.codec.to_dict(), ensure_ascii=False))
+            (partial / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+            (partial / "card.md").write_text(_card(self, target.name))
+        return target
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Synthesizer":
+        """Reads a checkpoint folder without executing anything from it.
+
+        Raises:
+            SynthgenError: A file is missing or damaged, the format is newer than this version reads, or the config
+                names a class that it may not.
+        """
+        source = Path(folder)
+        if not source.is_dir():
+            beside = [entry.name for entry in source.parent.iterdir() if entry.is_dir()] if source.parent.is_dir() else []
+            hint = f"; {nearest(source.name, beside, what='beside it are')}" if beside else ""
+            raise SynthgenError(f"{source}: no such checkpoint folder{hint}")
+        for name in _FILES:
+            if not (source / name).is_file():
+                raise SynthgenError(f"{source}: the checkpoint folder lacks {name}; expected {', '.join(_FILES)}")
+        config = _read_config(source / "config.yaml")
+        codec = _read_codec(source / "codec.json")
+        check_targets(config["model"], (Model, nn.Module, Optimization, EMA), str(source / "config.yaml"))
+        model = build(config["model"])(codec.layout)
+        weights = source / "model.safetensors"
+        try:
+            model.load_trained_state(load_file(weights))
+        except (SafetensorError, OSError) as error:
+            raise SynthgenError(f"{weights}: damaged or truncated: {error}") from None
+        except RuntimeError as error:
+            raise SynthgenError(f"{weights}: does not fit config.yaml: {str(error).splitlines()[-1].strip()}") from None
+        model.eval()
+        return cls(codec, model, config["model"], config.get("facts"))
+
+
+def _read_config(file: Path) -> dict[str, Any]:
+    try:
+        config = yaml.safe_load(file.read_text())
+        version = config["format_version"]
+        config["model"]["_target_"]
+    except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError):
+        raise SynthgenError(f"{file}: not the config of a checkpoint folder: lacks format_version or model") from None
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise SynthgenError(
+            f"{file}: found format version {version}, expected at most {FORMAT_VERSION}: a newer synthgen wrote it; upgrade"
+        )
+    return config
+
+
+def _read_codec(file: Path) -> TableCodec | ImageCodec:
+    try:
+        data = json.loads(file.read_text())
+        return _CODECS[data["kind"]].from_dict(data)
+    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise SynthgenError(f"{file}: damaged: {type(error).__name__}: {error}") from None
+
+
+def _card(synthesizer: Synthesizer, name: str) -> str:
+    codec, model = synthesizer.codec, synthesizer.model
+    if isinstance(codec, TableCodec):
+        columns = ", ".join(f"`{column.name}` ({column.kind})" for column in codec.schema)
+        content = f"A table of {len(codec.schema)} columns: {columns}."
+    else:
+        layout = codec.layout
+        content = f"Images of {layout.width} × {layout.height} pixels with {layout.channels} channel(s)"
+        content += f", of {len(codec.classes)} classes: {', '.join(codec.classes)}." if codec.classes else "."
+    parameters = sum(value.numel() for value in model.trained_state().values())
+    facts = "".join(f"- {key.replace('_', ' ')}: {value}\n" for key, value in synthesizer.facts.items())
+    return (
+        f"# {name}\n\nA synthgen checkpoint folder: `{type(model).__name__}`, {parameters:,} parameters. "
+        f"What it draws is synthetic.\n\n{content}\n\n{facts}"
+        f"- conditions: {model.conditioning}\n\n"
+        f"```\nsynthgen sample checkpoint={name} n=1000 output=synthetic\n```\n\n"
+        "Synthetic data is not private by itself: evaluate it before you share it (`synthgen evaluate`). "
+        "`codec.json` holds the categories and the range of every column of the training data.\n"
+    )

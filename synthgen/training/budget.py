@@ -1,0 +1,99 @@
+"""How much a run may learn: a number of examples, or a time that is turned into one."""
+
+import time
+from datetime import timedelta
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from synthgen.errors import SynthgenError
+
+__all__ = ["Budget", "parse_time"]
+
+# Share of the time after which a run in time fixes its number of examples: late enough to have measured well, early
+# enough to lie before every cool-down.
+_MEASURED = 0.3
+# First seconds that are not representative: kernels warm up, memory is claimed.
+_WARM_UP_STEPS = 5
+
+
+class Budget(Callback):
+    """Ends training after a number of examples.
+
+    With `max_time`, the run measures its speed over the first 30 % of the time, then fixes the number of examples that
+    the rest will hold. Schedules follow that number, it is saved with every checkpoint, and a run replayed with it as
+    `max_samples` gives the same weights.
+
+    Args:
+        max_samples: Examples, over all processes.
+        max_time: Seconds of training; wins over `max_samples`.
+    """
+
+    def __init__(self, max_samples: int, max_time: float | None = None) -> None:
+        self.max_samples = max_samples
+        self.max_time = max_time
+        self.seconds = 0.0
+        self._clock = 0.0
+        self._steps = 0
+        self._warm: tuple[float, int] = (0.0, 0)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Fixes the budget where it is known."""
+        self._clock = time.monotonic() - self.seconds
+        if self.max_time is None:
+            pl_module.budget = self.max_samples
+        trainer.should_stop = trainer.should_stop or self._spent(pl_module)
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Fixes the budget of a run in time once its speed is known; stops when it is spent."""
+        self.seconds = time.monotonic() - self._clock
+        self._steps += 1
+        if self._steps == _WARM_UP_STEPS:
+            self._warm = (self.seconds, pl_module.samples_seen)
+        if pl_module.budget is None and self.max_time is not None and self.seconds >= _MEASURED * self.max_time:
+            self._fix(trainer, pl_module, self.max_time)
+        if self._spent(pl_module):
+            trainer.should_stop = True
+
+    def state_dict(self) -> dict[str, Any]:
+        """Seconds of training so far."""
+        return {"seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on counting."""
+        self.seconds = state_dict["seconds"]
+
+    def _fix(self, trainer: Trainer, pl_module: LightningModule, max_time: float) -> None:
+        if pl_module.device.type == "cuda":
+            torch.cuda.synchronize(pl_module.device)  # once: the host runs ahead of the device
+            self.seconds = time.monotonic() - self._clock
+        begin, seen = self._warm if self._steps > _WARM_UP_STEPS else (0.0, 0)
+        rate = (pl_module.samples_seen - seen) / max(self.seconds - begin, 1e-6)
+        budget = pl_module.samples_seen + rate * max(0.0, max_time - self.seconds)
+        # Every process must stop at the same batch.
+        pl_module.budget = int(trainer.strategy.broadcast(int(budget)))
+
+    @staticmethod
+    def _spent(pl_module: LightningModule) -> bool:
+        return pl_module.budget is not None and pl_module.samples_seen >= pl_module.budget
+
+
+def parse_time(text: str | float | None) -> float | None:
+    """Seconds from "HH:MM:SS", "MM:SS", or a number of seconds.
+
+    Raises:
+        SynthgenError: Anything else, or nothing above zero.
+    """
+    if text is None:
+        return None
+    try:
+        parts = [float(part) for part in str(text).split(":")]
+        if len(parts) > 3 or any(part < 0 for part in parts):
+            raise ValueError
+        seconds = sum(part * 60**i for i, part in enumerate(reversed(parts)))
+    except ValueError:
+        raise SynthgenError(f'max_time: found {text!r}; expected "HH:MM:SS" or a number of seconds') from None
+    if seconds <= 0:
+        raise SynthgenError(f"max_time: found {text!r}; expected more than {timedelta(0)}")
+    return seconds
