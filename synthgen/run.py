@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning.utilities.seed import isolate_rng
 from pytorch_lightning import seed_everything
+from pytorch_lightning.utilities.seed import isolate_rng
 
 from synthgen.configuration import build
 from synthgen.data.module import DataModule
 from synthgen.errors import SynthgenError, nearest
+from synthgen.models.base import bf16_pays
 from synthgen.synthesizer import Synthesizer
 from synthgen.training.budget import Budget, parse_time
 from synthgen.training.fit import Fitted, fit_model
@@ -160,7 +161,9 @@ def find_checkpoint(text: str, checkpoint_dir: str = "checkpoints") -> Path:
         if (path / "run.json").is_file():
             exported = RunFolder(path).state.get("checkpoint")
             if not exported:
-                raise SynthgenError(f"{path}: this run has exported no checkpoint yet; go on with synthgen train run={path}")
+                raise SynthgenError(
+                    f"{path}: this run has exported no checkpoint yet; go on with synthgen train run={path}"
+                )
             return Path(exported)
         if path.is_dir():
             return path
@@ -185,7 +188,11 @@ def _build(config: dict[str, Any], data: DataModule) -> Synthesizer:
 
 
 def _trainer(config: dict[str, Any]) -> partial:
-    trainer = build(config["trainer"], _partial_=True)
+    settings = dict(config["trainer"])
+    if settings.get("precision") == "auto":
+        uses_gpu = settings["accelerator"] in ("gpu", "cuda", "auto") and torch.cuda.is_available()
+        settings["precision"] = "bf16-mixed" if bf16_pays(torch.device("cuda" if uses_gpu else "cpu")) else "32-true"
+    trainer = build(settings, _partial_=True)
     if torch.get_float32_matmul_precision() == "highest":
         torch.set_float32_matmul_precision("high")  # tensor cores for what bf16 leaves in fp32
     return trainer

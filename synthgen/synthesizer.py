@@ -19,8 +19,8 @@ from synthgen.data.images.images import Images
 from synthgen.data.module import DataModule
 from synthgen.data.tables.codec import TableCodec
 from synthgen.errors import SynthgenError, nearest
-from synthgen.models.base import EMA, Model, Optimization
 from synthgen.files import replacing_folder
+from synthgen.models.base import EMA, Model, Optimization
 
 __all__ = ["FORMAT_VERSION", "Synthesizer"]
 
@@ -63,7 +63,9 @@ class Synthesizer:
         kind = data.codec.kind
         made_for = config["_target_"].split(".")[-3]
         if made_for in _CODECS and made_for != kind:
-            raise SynthgenError(f"model {config['_target_'].split('.')[-1]} learns {made_for}s, but the data is {kind}s")
+            raise SynthgenError(
+                f"model {config['_target_'].split('.')[-1]} learns {made_for}s, but the data is {kind}s"
+            )
         facts = {"data": data.name, "rows": len(data.train)}
         return cls(data.codec, build(config)(data.codec.layout), config, facts)
 
@@ -139,7 +141,9 @@ class Synthesizer:
         """
         source = Path(folder)
         if not source.is_dir():
-            beside = [entry.name for entry in source.parent.iterdir() if entry.is_dir()] if source.parent.is_dir() else []
+            beside = (
+                [entry.name for entry in source.parent.iterdir() if entry.is_dir()] if source.parent.is_dir() else []
+            )
             hint = f"; {nearest(source.name, beside, what='beside it are')}" if beside else ""
             raise SynthgenError(f"{source}: no such checkpoint folder{hint}")
         for name in _FILES:

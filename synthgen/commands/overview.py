@@ -33,7 +33,9 @@ def print_overview(commands: Sequence[str]) -> None:
     console = Console(highlight=False)
     folder = config_folder()
     console.print("synthgen: synthetic images and tables, measured and trusted\n")
-    _print_rows(console, "synthgen COMMAND key=value ...", [(f"  {c}", _purpose(folder / f"{c}.yaml")) for c in commands])
+    _print_rows(
+        console, "synthgen COMMAND key=value ...", [(f"  {c}", _purpose(folder / f"{c}.yaml")) for c in commands]
+    )
     models = [(f"  {name}", _purpose(file)) for name, file in _choices(folder / "model")]
     _print_rows(console, "model=", models)
     console.print("synthgen COMMAND --help describes a command and its arguments.")

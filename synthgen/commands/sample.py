@@ -52,7 +52,9 @@ def run(config: DictConfig) -> None:
         write_table(drawn, output)
     else:
         write_images(drawn, output)
-    Console(highlight=False, soft_wrap=True).print(f"{n:,} {'rows' if isinstance(drawn, pd.DataFrame) else 'images'}: {output}")
+    Console(highlight=False, soft_wrap=True).print(
+        f"{n:,} {'rows' if isinstance(drawn, pd.DataFrame) else 'images'}: {output}"
+    )
 
 
 def _condition(given: Any) -> Any:

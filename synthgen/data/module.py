@@ -81,7 +81,6 @@ class DataModule(LightningDataModule):
         return DataLoader(batches, batch_size=None)  # type: ignore[arg-type]  # a list is a map-style data set
 
 
-
 def split_rows(
     groups: np.ndarray, holdout: float, validation: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

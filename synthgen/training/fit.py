@@ -83,9 +83,7 @@ def fit_model(
         resume: Whether to go on from the folder's last checkpoint.
     """
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its notes on hardware and tips
-    best = ModelCheckpoint(
-        folder.path, filename="best", monitor="val/loss", save_top_k=1, enable_version_counter=False
-    )
+    best = ModelCheckpoint(folder.path, filename="best", monitor="val/loss", save_top_k=1, enable_version_counter=False)
     last = ModelCheckpoint(
         folder.path,
         filename="last",

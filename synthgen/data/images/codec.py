@@ -79,7 +79,9 @@ class ImageCodec:
         index = {name: i for i, name in enumerate(self.classes)}
         for cell in cells:
             if cell is not None and str(cell) not in index:
-                raise SynthgenError(f"condition.label: unknown class {cell!r}: {nearest(cell, index, what='classes are')}")
+                raise SynthgenError(
+                    f"condition.label: unknown class {cell!r}: {nearest(cell, index, what='classes are')}"
+                )
         return {
             "label": torch.tensor([0 if cell is None else index[str(cell)] for cell in cells]),
             "label_known": torch.tensor([cell is not None for cell in cells]),

@@ -36,7 +36,9 @@ def fashion_mnist(path: str) -> Images:
     try:
         found = FashionMNIST(path, train=True, download=False)
     except RuntimeError:
-        raise SynthgenError(f"{path}: expected a folder that contains FashionMNIST/raw with the four idx files") from None
+        raise SynthgenError(
+            f"{path}: expected a folder that contains FashionMNIST/raw with the four idx files"
+        ) from None
     names = tuple(name.replace("/", " or ") for name in found.classes)
     return Images(found.data.numpy()[:, None], found.targets.numpy().astype(np.int64), names)
 
@@ -61,9 +63,7 @@ def arrays(path: str) -> Images:
     return from_array(content["images"], labels, classes)
 
 
-def from_array(
-    images: np.ndarray, labels: np.ndarray | list | None = None, classes: tuple[str, ...] = ()
-) -> Images:
+def from_array(images: np.ndarray, labels: np.ndarray | list | None = None, classes: tuple[str, ...] = ()) -> Images:
     """Images from an array in any of the usual orders.
 
     Args:
@@ -76,7 +76,7 @@ def from_array(
         SynthgenError: Another type, range or shape.
     """
     images = np.asarray(images)
-    if np.issubdtype(images.dtype, np.floating) and images.size and 0 <= images.min() and images.max() <= 1:
+    if np.issubdtype(images.dtype, np.floating) and images.size and images.min() >= 0 and images.max() <= 1:
         images = np.round(images * 255).astype(np.uint8)
     if images.ndim == 3:
         images = images[:, None]

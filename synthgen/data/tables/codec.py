@@ -284,7 +284,9 @@ def _to_codes(values: pd.Series, column: Column, encoding: Encoding) -> np.ndarr
             codes[unseen] = np.abs(numbers[:, None] - known[None, :]).argmin(axis=1)
         elif unseen.any():
             value = values[unseen].iloc[0]
-            raise SynthgenError(f"column {column.name!r}: {value!r} is not among the values that the codec was fitted on")
+            raise SynthgenError(
+                f"column {column.name!r}: {value!r} is not among the values that the codec was fitted on"
+            )
     codes = codes + int(encoding.continuous)
     if missing.any():
         if not encoding.missing:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from synthgen.errors import SynthgenError, nearest
+from synthgen.errors import SynthgenError
 from synthgen.files import existing_file, replacing
 
 __all__ = ["check_table_output", "randhie", "read_csv", "read_parquet", "read_table", "write_table"]
