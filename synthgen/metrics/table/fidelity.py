@@ -7,13 +7,13 @@ figure for held-out real rows: two samples of the same data differ too.
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 
 from synthgen.errors import SynthgenError
 from synthgen.layout import TableSchema
 from synthgen.metrics.table.columns import checked, feature_matrices, joint_codes, numbers, shared_codes
+from synthgen.metrics.table.trees import boosted_classifier, one_thread
 
 __all__ = ["column_shapes", "correlation_matrix", "detector_auc", "pair_trends", "shape_error", "trend_error"]
 
@@ -123,12 +123,10 @@ def detector_auc(real: pd.DataFrame, synthetic: pd.DataFrame, schema: TableSchem
     synthetic_side = np.repeat([0, 1], rows)
     scores = np.empty(2 * rows)
     folds = StratifiedKFold(3, shuffle=True, random_state=seed)
-    for learn, judge in folds.split(features, synthetic_side):
-        trees = HistGradientBoostingClassifier(
-            max_iter=200, max_depth=6, learning_rate=0.1, early_stopping=False, random_state=seed
-        )
-        trees.fit(features[learn], synthetic_side[learn])
-        scores[judge] = trees.predict_proba(features[judge])[:, 1]
+    with one_thread():
+        for learn, judge in folds.split(features, synthetic_side):
+            trees = boosted_classifier(seed).fit(features[learn], synthetic_side[learn])
+            scores[judge] = trees.predict_proba(features[judge])[:, 1]
     return float(roc_auc_score(synthetic_side, scores))
 
 

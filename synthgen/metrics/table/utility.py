@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.metrics import r2_score, roc_auc_score
 
 from synthgen.errors import SynthgenError
 from synthgen.layout import Column, TableSchema
 from synthgen.metrics.table.columns import checked, feature_matrices, numbers, shared_codes
+from synthgen.metrics.table.trees import boosted_classifier, boosted_regressor, one_thread
 
 __all__ = ["Score", "downstream_score"]
 
@@ -54,11 +54,9 @@ def downstream_score(
         raise SynthgenError(f"target {target!r} is the only column: there is nothing to predict it from")
     learn, judge = feature_matrices([train, holdout], features)
     if column.numerical:
-        trees = HistGradientBoostingRegressor(
-            max_iter=200, max_depth=6, learning_rate=0.1, early_stopping=False, random_state=seed
-        )
-        trees.fit(learn, numbers(train[target]))
-        return Score("R2", float(r2_score(numbers(holdout[target]), trees.predict(judge))))
+        with one_thread():
+            predicted = boosted_regressor(seed).fit(learn, numbers(train[target])).predict(judge)
+        return Score("R2", float(r2_score(numbers(holdout[target]), predicted)))
     return _classified(learn, judge, train, holdout, column, seed)
 
 
@@ -79,11 +77,9 @@ def _classified(
     probability = np.zeros((len(truth), len(values)))
     classes = np.unique(known)
     if len(classes) > 1:
-        trees = HistGradientBoostingClassifier(
-            max_iter=200, max_depth=6, learning_rate=0.1, early_stopping=False, random_state=seed
-        )
-        trees.fit(learn, known)
-        probability[:, trees.classes_] = trees.predict_proba(judge)
+        with one_thread():
+            trees = boosted_classifier(seed).fit(learn, known)
+            probability[:, trees.classes_] = trees.predict_proba(judge)
     else:
         probability[:, classes] = 1.0
     # One of two classes is enough: against the rest, the other has the same area by symmetry.
