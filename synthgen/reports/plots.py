@@ -132,7 +132,8 @@ def _bars(real: pd.DataFrame, synthetic: pd.DataFrame, column: Column) -> tuple[
         # Positions, not names, as x: two values may be shortened to one label.
         figure.add_bar(x=list(range(len(labels))), y=height, marker_color=color, name=label)
     figure.update_layout(barmode="group", bargap=0.25)
-    figure.update_xaxes(tickvals=list(range(len(labels))), ticktext=labels, tickfont_size=10)
+    angle = -40 if sum(map(len, labels)) > 50 else 0  # labels that end at their bar are not cut off at the right
+    figure.update_xaxes(tickvals=list(range(len(labels))), ticktext=labels, tickfont_size=10, tickangle=angle)
     return figure, _missing(missing)
 
 
