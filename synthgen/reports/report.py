@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
+from rich.markup import escape
 from rich.table import Table
 
 from synthgen.errors import SynthgenError, nearest
@@ -137,7 +138,7 @@ class Report:
 
     def table(self) -> Table:
         """The figures for a terminal, grouped by face."""
-        table = Table(title=self.title, title_justify="left", header_style="bold")
+        table = Table(title=escape(self.title), title_justify="left", header_style="bold")
         table.add_column("Figure", no_wrap=True)
         table.add_column("Synthetic", justify="right")
         table.add_column("Real", justify="right")
@@ -146,7 +147,7 @@ class Report:
             table.add_section()
             table.add_row(f"[bold]{face.capitalize()}[/bold]")
             for figure in figures:
-                table.add_row(f"  {figure.name}", figure.shown(), figure.beside(), figure.better)
+                table.add_row(f"  {escape(figure.name)}", figure.shown(), figure.beside(), figure.better)
         return table
 
     def __repr__(self) -> str:

@@ -12,7 +12,7 @@ from tests.browser import needs_chromium, opened
 @pytest.fixture
 def report():
     return Report(
-        "A <b>report</b>",
+        "A <b>report</b> [bold]",
         [
             Figure("Copied rows", 0.0, "privacy", "lower", "Copies.", 0.0014, percent=True),
             Figure("Shape error", 0.01234, "fidelity", "lower", "Columns & shapes.", percent=True),
@@ -46,7 +46,7 @@ def test_html_is_escaped_grouped_and_whole(report, tmp_path):
     path = tmp_path / "report.html"
     path.write_text("older")
     html = report.to_html(path).read_text()
-    assert "<title>A &lt;b&gt;report&lt;/b&gt;</title>" in html
+    assert "<title>A &lt;b&gt;report&lt;/b&gt; [bold]</title>" in html
     assert "Columns &amp; shapes." in html
     assert "<p id='here'>picture</p>" in html
     assert html.index("Does it look real?") < html.index("Does a model trained") < html.index("give away training")
@@ -82,6 +82,7 @@ def test_terminal_and_notebook(report):
         assert "1.23 %" in text
         assert "TRTR 0.93" in text
         assert "undefined" in text
+    assert "[bold]" in shown
     assert shown.index("Fidelity") < shown.index("Utility") < shown.index("Privacy")
 
 

@@ -45,6 +45,6 @@ def _aligned(a: pd.Series, b: pd.Series) -> list[NDArray[Any]]:
         if kinds <= set("ib"):  # a float cannot tell large identifiers apart
             return [series.to_numpy(np.int64) for series in (a, b)]
         values = [series.to_numpy(np.float64) + 0.0 for series in (a, b)]  # + 0 turns −0.0 into 0.0
-        return [np.where(np.isnan(side), np.nan, side) for side in values]  # hashes go by bits, and NaN has many
+        return [np.where(np.isnan(side), np.nan, side) for side in values]  # older pandas hash bits, and NaN has many
     codes, _ = value_codes([a, b])
     return list(codes)
