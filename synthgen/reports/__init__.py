@@ -1,0 +1,1 @@
+"""What people look at: one HTML file, one JSON file."""
