@@ -44,7 +44,7 @@ def fit(
     Args:
         data: A table, as a DataFrame or the path of a CSV or Parquet file; or images, as an array (see
             `synthgen.data.images.sources.from_array`), as `Images`, or as the path of a folder.
-        model: A config under `model/`, such as "table/tabdiff" or "image/edm"; by default the one for this kind of data.
+        model: A config under `model/`: "table/tabdiff", "image/edm"; by default the one for this kind of data.
         labels: For an array of images, one label an image.
         target: For a table, the column that a downstream model would predict.
         max_time: Time of training, "HH:MM:SS" or seconds.
@@ -136,7 +136,7 @@ def _data_module(
     size = {} if batch_size is None else {"batch_size": batch_size}
     common: dict[str, Any] = {"holdout": 0.0, "seed": seed, "name": path.stem if path else "data", **size}
     if isinstance(data, pd.DataFrame) or (path and not path.is_dir()):
-        source = (lambda: data) if path is None else (lambda: read_table(str(path)))
+        source = (lambda: data) if isinstance(data, pd.DataFrame) else (lambda: read_table(str(path)))
         return TableDataModule(source, target=target, **common)
     if target is not None:
         raise SynthgenError(f"target={target!r}: images have no columns; give labels instead")

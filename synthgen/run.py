@@ -182,7 +182,8 @@ def _build(config: dict[str, Any], data: DataModule) -> Synthesizer:
             synthesizer.model.load_trained_state(start.model.trained_state())
         except RuntimeError as error:
             raise SynthgenError(
-                f"start_from={config['start_from']}: its weights do not fit this model: {str(error).splitlines()[-1].strip()}"
+                f"start_from={config['start_from']}: its weights do not fit this model: "
+                f"{str(error).splitlines()[-1].strip()}"
             ) from None
     return synthesizer
 

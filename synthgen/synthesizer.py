@@ -173,7 +173,8 @@ def _read_config(file: Path) -> dict[str, Any]:
         raise SynthgenError(f"{file}: not the config of a checkpoint folder: lacks format_version or model") from None
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise SynthgenError(
-            f"{file}: found format version {version}, expected at most {FORMAT_VERSION}: a newer synthgen wrote it; upgrade"
+            f"{file}: found format version {version}, expected at most {FORMAT_VERSION}: "
+            "a newer synthgen wrote it; upgrade"
         )
     return config
 

@@ -1,0 +1,1 @@
+"""What looks at training while it runs."""

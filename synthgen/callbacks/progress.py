@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 import torch
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import Callback, Trainer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 __all__ = ["MetricsLog", "ProgressBar"]
@@ -24,7 +24,7 @@ class ProgressBar(Callback):
         self._drawn = 0.0
         self._begun = (0.0, 0)
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Draws the bar."""
         if not trainer.is_global_zero:
             return
@@ -39,7 +39,7 @@ class ProgressBar(Callback):
         self._begun = (time.monotonic(), pl_module.samples_seen)
         self._bar.start()
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, *_: Any) -> None:
         """Redraws, if it is time."""
         now = time.monotonic()
         if self._bar is None or now - self._drawn < self.every:
@@ -56,14 +56,14 @@ class ProgressBar(Callback):
             loss="–" if loss is None else f"{float(loss):.3f}",
         )
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Leaves the full bar."""
         if self._bar is not None:
             self._bar.update(self._task, completed=pl_module.samples_seen, seen=f"{pl_module.samples_seen:,}")
             self._bar.stop()
             self._bar = None
 
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+    def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
         """Gives the terminal back."""
         if self._bar is not None:
             self._bar.stop()
@@ -83,11 +83,11 @@ class MetricsLog(Callback):
         self._steps = 0
         self._since = (0.0, 0)
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Starts the clock."""
         self._since = (time.monotonic(), pl_module.samples_seen)
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, *_: Any) -> None:
         """Adds up on the device; reads and logs the mean every so many steps."""
         for name, value in pl_module.latest.items():
             self._sum[name] = self._sum.get(name, torch.zeros_like(value)) + value
@@ -101,7 +101,7 @@ class MetricsLog(Callback):
             logger.log_metrics(metrics, step=pl_module.samples_seen)
         self._sum, self._steps, self._since = {}, 0, (now, pl_module.samples_seen)
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Logs the validation loss."""
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
         for logger in trainer.loggers:

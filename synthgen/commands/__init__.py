@@ -7,7 +7,7 @@ from importlib import import_module
 
 from synthgen.errors import nearest
 
-__all__ = ["COMMANDS", "main"]
+__all__ = ["COMMANDS", "main", "run_command"]
 
 COMMANDS = ("train", "sample", "evaluate", "inspect")
 
@@ -15,10 +15,11 @@ COMMANDS = ("train", "sample", "evaluate", "inspect")
 def main(arguments: list[str] | None = None) -> None:
     """Runs one command and exits: 0 when it worked, 2 on bad input, 130 after Ctrl-C."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    sys.exit(_run(arguments))
+    sys.exit(run_command(arguments))
 
 
-def _run(arguments: list[str]) -> int:
+def run_command(arguments: list[str]) -> int:
+    """Runs one command and returns its exit code."""
     from synthgen.commands.overview import print_command_help, print_overview
 
     if not arguments or arguments[0] in ("--help", "-h", "help"):

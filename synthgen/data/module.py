@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from synthgen.data.resident import ResidentLoader
 from synthgen.errors import SynthgenError
 
-__all__ = ["DataModule", "split_rows"]
+__all__ = ["DataModule", "limited_rows", "split_rows"]
 
 # Rows that one validation looks at: more would cost training time and tell little more.
 _MAX_VALIDATION = 8192
@@ -79,6 +79,19 @@ class DataModule(LightningDataModule):
         chunks = own.split(self.batch_size)
         batches = [{name: tensor[chunk].to(device) for name, tensor in encoded.items()} for chunk in chunks]
         return DataLoader(batches, batch_size=None)  # type: ignore[arg-type]  # a list is a map-style data set
+
+
+def limited_rows(rows: int, limit: int | None, seed: int) -> np.ndarray:
+    """Indices of at most `limit` of `rows` rows, in order, drawn by `seed`.
+
+    Raises:
+        SynthgenError: A limit below 1.
+    """
+    if limit is None:
+        return np.arange(rows)
+    if limit < 1:
+        raise SynthgenError(f"data.limit: found {limit}, expected at least 1")
+    return np.sort(np.random.default_rng(seed).permutation(rows)[:limit])
 
 
 def split_rows(

@@ -1,0 +1,1 @@
+"""The mathematics of diffusion that images and tables share."""

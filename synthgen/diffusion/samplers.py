@@ -6,6 +6,7 @@ noise level above 0; a path whose alpha reaches 0 starts just short of it.
 """
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -23,7 +24,7 @@ def euler(denoise: Denoise, x: Tensor, sigmas: Tensor) -> Tensor:
         x: Noise at level `sigmas[0]`, any shape.
         sigmas: (steps + 1,) decreasing noise levels.
     """
-    for sigma, sigma_next in zip(sigmas[:-1], sigmas[1:]):
+    for sigma, sigma_next in pairwise(sigmas):
         slope = (x - denoise(x, sigma)) / sigma
         x = x + (sigma_next - sigma) * slope
     return x
@@ -37,7 +38,7 @@ def heun(denoise: Denoise, x: Tensor, sigmas: Tensor) -> Tensor:
         x: Noise at level `sigmas[0]`, any shape.
         sigmas: (steps + 1,) decreasing noise levels.
     """
-    for sigma, sigma_next in zip(sigmas[:-1], sigmas[1:]):
+    for sigma, sigma_next in pairwise(sigmas):
         slope = (x - denoise(x, sigma)) / sigma
         ahead = x + (sigma_next - sigma) * slope
         if sigma_next > 0:
@@ -58,7 +59,7 @@ def dpmpp_2m(denoise: Denoise, x: Tensor, sigmas: Tensor) -> Tensor:
         sigmas: (steps + 1,) decreasing noise levels.
     """
     previous, previous_step = None, torch.tensor(0.0)
-    for sigma, sigma_next in zip(sigmas[:-1], sigmas[1:]):
+    for sigma, sigma_next in pairwise(sigmas):
         denoised = denoise(x, sigma)
         step = (sigma / sigma_next).log()  # the step in λ = −ln sigma
         target = denoised

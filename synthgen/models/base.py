@@ -5,7 +5,7 @@ follow that count and never a number of optimizer steps.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -57,7 +57,7 @@ class Optimization:
     def optimizer(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         """The optimizer over `parameters`."""
         return torch.optim.AdamW(
-            parameters, lr=self.lr, betas=tuple(self.betas), weight_decay=self.weight_decay, fused=True
+            parameters, lr=self.lr, betas=(self.betas[0], self.betas[1]), weight_decay=self.weight_decay, fused=True
         )
 
     def rate(self, seen: int, total: int | None) -> float:
@@ -171,7 +171,7 @@ class GradientStage(Stage):
     def __init__(
         self,
         module: nn.Module,
-        loss: Callable[[nn.Module, Batch, torch.Generator], Tensor],
+        loss: Callable[[Any, Batch, torch.Generator], Tensor],
         optimization: Optimization,
         ema: EMA | None = None,
         share: float = 1.0,
@@ -254,19 +254,20 @@ class Model(LightningModule):
 
     conditioning: Literal["exact", "rejection", "approximate", "none"] = "none"
     block_size: int = 2048
+    stages: Sequence[Stage]
 
     def __init__(self, stages: list[Stage]) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.stages = nn.ModuleList(stages)
+        self.stages = nn.ModuleList(stages)  # type: ignore[assignment]  # a ModuleList forgets what it holds
         self.samples_seen = 0
         self.budget: int | None = None
         self.seed = 0
         self.latest: dict[str, Tensor] = {}
         self._solved = 0  # stages that have ended
         self._stage_optimizers: list[list[Any]] = []
-        self._training_noise: torch.Generator | None = None
-        self._validation_noise: torch.Generator | None = None
+        self._training_noise = torch.Generator()
+        self._validation_noise = torch.Generator()
         self._restored_noise: Tensor | None = None
 
     # Sampling
@@ -397,7 +398,7 @@ class Model(LightningModule):
 
     def on_train_start(self) -> None:
         """Puts the data stream where the examples seen so far have led to, and runs closed-form stages."""
-        self.trainer.train_dataloader.load_state_dict({"position": self.samples_seen})
+        self._train_stream.load_state_dict({"position": self.samples_seen})
         flat = self.optimizers()
         remaining = iter(flat if isinstance(flat, list) else [flat])
         self._stage_optimizers = [[next(remaining) for _ in range(stage.optimizer_count)] for stage in self.stages]
@@ -427,7 +428,7 @@ class Model(LightningModule):
             "samples_seen": self.samples_seen,
             "budget": self.budget,
             "solved": self._solved,
-            "noise": self._training_noise.get_state() if self._training_noise is not None else None,
+            "noise": self._training_noise.get_state(),
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -435,6 +436,11 @@ class Model(LightningModule):
         state = checkpoint["synthgen"]
         self.samples_seen, self.budget = state["samples_seen"], state["budget"]
         self._solved, self._restored_noise = state["solved"], state["noise"]
+
+    @property
+    def _train_stream(self) -> Any:
+        """The `ResidentLoader`; models know no data, so by what it does and not by its class."""
+        return self.trainer.train_dataloader
 
     def _stage_index(self) -> int:
         """The last stage that has begun and takes examples; the first one while the budget is not fixed."""
@@ -449,9 +455,9 @@ class Model(LightningModule):
         while self._solved < len(self.stages):
             stage = self.stages[self._solved]
             if not isinstance(stage, ClosedFormStage):
-                begin, end = self.stage_span(self._solved)
+                end = self.stage_span(self._solved)[1]
                 if end is None or self.samples_seen < end:
                     return
             else:
-                stage.fit(self.trainer.train_dataloader.tensors)
+                stage.fit(self._train_stream.tensors)
             self._solved += 1

@@ -72,8 +72,8 @@ class UNet(nn.Module):
                 self.up.append(_Up(current))
         self.norm = _group_norm(current)
         self.out = nn.Conv2d(current, channels * patch**2, 3, padding=1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        for parameter in self.out.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor, noise: Tensor, label: Tensor | None = None) -> Tensor:
         """One pass over images.

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import torch
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import Callback, Trainer
 
 from synthgen.errors import SynthgenError
 
@@ -38,14 +38,14 @@ class Budget(Callback):
         self._steps = 0
         self._warm: tuple[float, int] = (0.0, 0)
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Fixes the budget where it is known."""
         self._clock = time.monotonic() - self.seconds
         if self.max_time is None:
             pl_module.budget = self.max_samples
         trainer.should_stop = trainer.should_stop or self._spent(pl_module)
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, *_: Any) -> None:
         """Fixes the budget of a run in time once its speed is known; stops when it is spent."""
         self.seconds = time.monotonic() - self._clock
         self._steps += 1
@@ -64,7 +64,7 @@ class Budget(Callback):
         """Goes on counting."""
         self.seconds = state_dict["seconds"]
 
-    def _fix(self, trainer: Trainer, pl_module: LightningModule, max_time: float) -> None:
+    def _fix(self, trainer: Trainer, pl_module: Any, max_time: float) -> None:
         if pl_module.device.type == "cuda":
             torch.cuda.synchronize(pl_module.device)  # once: the host runs ahead of the device
             self.seconds = time.monotonic() - self._clock
@@ -75,7 +75,7 @@ class Budget(Callback):
         pl_module.budget = int(trainer.strategy.broadcast(int(budget)))
 
     @staticmethod
-    def _spent(pl_module: LightningModule) -> bool:
+    def _spent(pl_module: Any) -> bool:
         return pl_module.budget is not None and pl_module.samples_seen >= pl_module.budget
 
 

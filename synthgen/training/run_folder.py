@@ -20,8 +20,7 @@ _NOT_COMPUTED_TRAINER = ("accelerator", "devices", "num_nodes", "strategy", "ena
 class RunFolder:
     """The folder of one run.
 
-    It holds `config.yaml` (resolved), `run.json` (progress and end), `metrics.csv`, `last.ckpt`, `best.ckpt`, `samples/`
-    and `report/`.
+    It holds `config.yaml` (resolved), `run.json` (progress and end), `metrics.csv`, `last.ckpt`, `best.ckpt`.
 
     Args:
         path: Where it is; made when something is written.

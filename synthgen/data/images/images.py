@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -103,7 +104,9 @@ def write_images(images: Images, output: str) -> None:
     channels = images.pixels.shape[1]
     check_output(output, channels)
     if target.suffix == ".npz":
-        labels = {} if images.labels is None else {"labels": images.labels, "classes": np.array(images.classes)}
+        labels: dict[str, Any] = (
+            {} if images.labels is None else {"labels": images.labels, "classes": np.array(images.classes)}
+        )
         with replacing(target) as partial, partial.open("wb") as file:
             np.savez_compressed(file, images=images.pixels, **labels)
     elif target.suffix == ".png":

@@ -8,7 +8,7 @@ import numpy as np
 
 from synthgen.data.images.codec import ImageCodec
 from synthgen.data.images.images import Images
-from synthgen.data.module import DataModule, split_rows
+from synthgen.data.module import DataModule, limited_rows, split_rows
 from synthgen.errors import SynthgenError
 
 __all__ = ["ImageDataModule"]
@@ -22,6 +22,7 @@ class ImageDataModule(DataModule):
         path: Where the images are.
         holdout: Share of images kept from training for evaluation.
         validation: Share of the other images that training is watched on.
+        limit: Number of images to take, drawn by `seed`; by default all of them.
         batch_size: Images a batch, on each device.
         seed: Of the split and of the order of batches.
         name: In run folders and reports; by default the folder's or file's.
@@ -33,6 +34,7 @@ class ImageDataModule(DataModule):
         path: str | None = None,
         holdout: float = 0.1,
         validation: float = 0.05,
+        limit: int | None = None,
         batch_size: int = 128,
         seed: int = 0,
         name: str | None = None,
@@ -45,7 +47,8 @@ class ImageDataModule(DataModule):
         self.path = path
         self.holdout_share = holdout
         self.validation_share = validation
-        self.name = name or (Path(path).stem if path else getattr(source, "__name__", "images"))
+        self.name = name or (Path(path).stem if path else str(getattr(source, "__name__", "images")))
+        self.limit = limit
         self._loaded = False
 
     def load(self) -> None:
@@ -53,6 +56,7 @@ class ImageDataModule(DataModule):
         if self._loaded:
             return
         images = self.source(self.path) if self.path is not None else self.source()
+        images = images[limited_rows(len(images), self.limit, self.seed)]
         train, validation, holdout = split_rows(
             np.arange(len(images)), self.holdout_share, self.validation_share, self.seed
         )

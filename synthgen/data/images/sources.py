@@ -1,8 +1,9 @@
 """Where real images come from. A source is a function that returns one `Images`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -58,12 +59,14 @@ def arrays(path: str) -> Images:
         return from_array(content)
     if "images" not in content:
         raise SynthgenError(f"{file}: lacks an array named 'images'; {nearest('images', content.files, what='it has')}")
-    labels = content["labels"] if "labels" in content else None
+    labels = content.get("labels")
     classes = tuple(str(name) for name in content["classes"]) if "classes" in content else ()
     return from_array(content["images"], labels, classes)
 
 
-def from_array(images: np.ndarray, labels: np.ndarray | list | None = None, classes: tuple[str, ...] = ()) -> Images:
+def from_array(
+    images: np.ndarray, labels: Sequence[Any] | np.ndarray | None = None, classes: tuple[str, ...] = ()
+) -> Images:
     """Images from an array in any of the usual orders.
 
     Args:

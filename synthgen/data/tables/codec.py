@@ -213,7 +213,8 @@ class TableCodec:
             number = float(cell)
         except (TypeError, ValueError):
             raise SynthgenError(f"condition {column.name}: found {cell!r}, expected a number") from None
-        assert column.minimum is not None and column.maximum is not None
+        assert column.minimum is not None
+        assert column.maximum is not None
         if not column.minimum <= number <= column.maximum:
             raise SynthgenError(
                 f"condition {column.name}: {number:g} is outside {column.minimum:g} .. {column.maximum:g}, "
@@ -304,7 +305,7 @@ def _from_variables(
     if not column.numerical:
         assert codes is not None
         values = pd.Series(np.array([*encoding.values, None], dtype=object)[np.where(missing, -1, codes)])
-        return values.astype(column.dtype)
+        return values.astype(column.dtype)  # type: ignore[call-overload]
     numbers = np.full(n, np.nan)
     if normal is not None:
         numbers = np.interp(ndtr(normal), encoding.quantiles, encoding.knots)
@@ -315,7 +316,7 @@ def _from_variables(
         index = (codes - int(encoding.continuous)).clip(0, len(encoding.values) - 1)
         numbers = np.where(listed, np.array(encoding.values, dtype=float)[index], numbers)
     numbers = np.where(missing, np.nan, numbers)
-    return pd.Series(numbers).astype(column.dtype)
+    return pd.Series(numbers).astype(column.dtype)  # type: ignore[call-overload]
 
 
 def _same(value: Any, cell: Any) -> bool:

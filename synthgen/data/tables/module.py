@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from synthgen.data.module import DataModule, split_rows
+from synthgen.data.module import DataModule, limited_rows, split_rows
 from synthgen.data.tables.codec import TableCodec
 from synthgen.data.tables.schema import infer_schema
 from synthgen.data.tables.sources import read_table
@@ -27,6 +27,7 @@ class TableDataModule(DataModule):
         validation: Share of the other rows that training is watched on.
         split_by: A column that names an entity, such as a patient, whose rows stay on one side of every split. It is an
             identifier and is not learned.
+        limit: Number of rows to take, drawn by `seed`; by default all of them.
         batch_size: Rows a batch, on each device.
         seed: Of the splits and of the order of batches.
         name: In run folders and reports; by default the file's.
@@ -39,6 +40,7 @@ class TableDataModule(DataModule):
         target: str | None = None,
         holdout: float | str = 0.1,
         validation: float = 0.05,
+        limit: int | None = None,
         split_by: str | None = None,
         batch_size: int = 1024,
         seed: int = 0,
@@ -54,7 +56,8 @@ class TableDataModule(DataModule):
         self.holdout_share = holdout
         self.validation_share = validation
         self.split_by = split_by
-        self.name = name or (Path(path).stem if path else getattr(source, "__name__", "table"))
+        self.name = name or (Path(path).stem if path else str(getattr(source, "__name__", "table")))
+        self.limit = limit
         self._loaded = False
 
     def load(self) -> None:
@@ -66,6 +69,7 @@ class TableDataModule(DataModule):
         if self._loaded:
             return
         frame = self.source(self.path) if self.path is not None else self.source()
+        frame = frame.iloc[limited_rows(len(frame), self.limit, self.seed)]
         groups = np.arange(len(frame))
         if self.split_by is not None:
             if self.split_by not in frame.columns:

@@ -1,6 +1,7 @@
 """What the columns of a real table are, inferred from the table itself."""
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -50,15 +51,20 @@ def _infer_column(name: str, values: pd.Series) -> Column:
             warnings.warn(f"column {name!r}: {infinite.sum()} infinite values count as missing", stacklevel=4)
             present = present[~infinite]
     missing_rate = 1 - len(present) / len(values)
-    described = {"name": name, "dtype": dtype, "missing_rate": missing_rate}
+    described: dict[str, Any] = {"name": name, "dtype": dtype, "missing_rate": missing_rate}
     if present.nunique() + (missing_rate > 0) <= 1:
         return Column(kind=Kind.CONSTANT, categories=_categories(name, present), **described)
     if pd.api.types.is_bool_dtype(present) or all(isinstance(value, bool) for value in present):
         return Column(kind=Kind.BOOLEAN, categories=_categories(name, present), **described)
     if pd.api.types.is_numeric_dtype(values):
         numbers = present.to_numpy(dtype=float)
-        span = {"minimum": float(numbers.min()), "maximum": float(numbers.max())}
-        return Column(kind=Kind.NUMERICAL, decimals=_decimals(present), **span, **described)
+        return Column(
+            kind=Kind.NUMERICAL,
+            minimum=float(numbers.min()),
+            maximum=float(numbers.max()),
+            decimals=_decimals(present),
+            **described,
+        )
     categories = _categories(name, present)
     if len(categories) > MAX_CATEGORIES:
         raise SynthgenError(

@@ -1,7 +1,7 @@
 """EDM: a diffusion model over pixels (Karras et al., 2022)."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -99,7 +99,7 @@ class EDM(Model):
         if sampler not in SAMPLERS:
             raise SynthgenError(f"sampler: unknown {sampler!r}: {nearest(sampler, SAMPLERS, what='samplers are')}")
         guidance = self.guidance if guidance is None else guidance
-        denoiser: ImageDenoiser = self.stages[0].trained
+        denoiser = cast(ImageDenoiser, self.stages[0].trained)
         label = None
         if self.layout.classes:
             label = torch.multinomial(denoiser.label_share, size, replacement=True, generator=generator)

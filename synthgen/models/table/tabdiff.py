@@ -1,7 +1,7 @@
 """TabDiff: joint diffusion over the continuous and discrete variables of a row (Shi et al., 2025)."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -67,7 +67,7 @@ class TabDiff(Model):
         self, size: int, condition: Batch | None, generator: torch.Generator, steps: int | None = None, **_: Any
     ) -> Batch:
         """Rows by the ancestral sampler of both diffusions; see `Model.sample_block`."""
-        denoiser: TableDenoiser = self.stages[0].trained
+        denoiser = cast(TableDenoiser, self.stages[0].trained)
         return first_hitting_sampler(denoiser, self.layout, size, steps or self.steps, generator, condition)
 
 
@@ -157,7 +157,7 @@ def first_hitting_sampler(
     for i in range(times.shape[1] - 1):
         time, column = times[:, i], order[:, i]
         sigma, sigma_next = denoiser.noise(time), denoiser.noise(times[:, i + 1])
-        if condition is not None:
+        if condition is not None and known_numbers is not None:
             noise = torch.randn(x.shape, generator=generator, device=device)
             x = torch.where(known_numbers, condition["numerical"] + sigma * noise, x)
         denoised, logits = denoiser(x, sigma, codes, time)
@@ -170,6 +170,6 @@ def first_hitting_sampler(
             kept = codes.gather(1, column[:, None])[:, 0]
             codes = codes.scatter(1, column[:, None], torch.where(due, drawn, kept)[:, None])
         x = denoised + sigma_next / sigma * (x - denoised)
-    if condition is not None:
+    if condition is not None and known_numbers is not None:
         x = torch.where(known_numbers, condition["numerical"], x)
     return {"numerical": x, "categorical": codes}
