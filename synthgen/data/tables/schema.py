@@ -88,7 +88,8 @@ def _categories(name: str, present: pd.Series) -> tuple[str | int | float | bool
 def _decimals(present: pd.Series) -> int | None:
     """Fewest digits after the point that write every number to its own precision; None when 12 are not enough."""
     numbers = present.drop_duplicates().to_numpy(dtype=float)
-    tolerance = np.abs(numbers) * (1e-6 if present.dtype == "float32" else 1e-9)
+    # Some units in the last place: what a sum or a product may have added.
+    tolerance = np.abs(numbers) * (1e-6 if present.dtype == "float32" else 1e-14)
     for digits in range(_MAX_DECIMALS + 1):
         if (np.abs(np.round(numbers, digits) - numbers) <= tolerance).all():
             return digits
