@@ -24,7 +24,8 @@ def read_csv(path: str) -> pd.DataFrame:
     """
     file = existing_file(path)
     try:
-        header = pd.read_csv(file, header=None, nrows=1, dtype=str, keep_default_na=False)
+        # With the first row: of one longer than the header pandas would take the first cell as the row's name.
+        header = pd.read_csv(file, header=None, nrows=2, dtype=str, keep_default_na=False)
         _unique(header.iloc[0].tolist(), file)
         frame = pd.read_csv(file, keep_default_na=False, na_values=[""], low_memory=False)
     except pd.errors.EmptyDataError:
