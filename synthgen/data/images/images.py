@@ -33,8 +33,10 @@ class Images:
                 f"images: found {self.pixels.dtype} of shape {self.pixels.shape}; "
                 "expected uint8 of shape (images, channels, height, width)"
             )
-        if self.labels is not None and len(self.labels) != len(self.pixels):
-            raise SynthgenError(f"labels: found {len(self.labels)} for {len(self.pixels)} images; expected one each")
+        if self.labels is not None and self.labels.shape != (len(self.pixels),):
+            raise SynthgenError(
+                f"labels: found an array of shape {self.labels.shape} for {len(self.pixels)} images; expected one each"
+            )
 
     def __len__(self) -> int:
         return len(self.pixels)
