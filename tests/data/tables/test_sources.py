@@ -37,6 +37,12 @@ def test_in_a_column_of_numbers_the_usual_spellings_are_missing(csv, spelling):
     np.testing.assert_array_equal(frame["weight"], [1.5, -2.5, np.nan])
 
 
+def test_a_column_that_says_none_throughout_says_so(csv):
+    frame = csv("id,diagnosis,note\n1,None,?\n2,None,-\n3,None,NA\n")
+    assert frame["diagnosis"].tolist() == ["None", "None", "None"]
+    assert frame["note"].tolist() == ["?", "-", "NA"]
+
+
 def test_a_number_among_words_stays_a_word(csv):
     assert csv("code\n12\nA7\nNA\n")["code"].tolist() == ["12", "A7", "NA"]
 
