@@ -80,8 +80,8 @@ def check_output(output: str, channels: int) -> None:
     """Makes sure that images can be written to `output`, before there are any.
 
     Raises:
-        SynthgenError: A suffix that is none of images, a folder that is not empty, or a folder for images that have
-            neither 1 nor 3 channels.
+        SynthgenError: A suffix that is none of images, a file or a folder that is not empty in the place of a new
+            folder, or a folder for images that have neither 1 nor 3 channels.
     """
     target = Path(output)
     if target.suffix in (".png", ".npz"):
@@ -90,6 +90,8 @@ def check_output(output: str, channels: int) -> None:
         raise SynthgenError(f"output={output}: found {target.suffix!r}; expected .png, .npz, or a folder")
     if channels not in (1, 3):
         raise SynthgenError(f"output={output}: image files hold 1 or 3 channels, found {channels}; expected a .npz")
+    if target.is_file():
+        raise SynthgenError(f"output={output}: found a file, expected a new folder, .png or .npz")
     if target.is_dir() and any(target.iterdir()):
         raise SynthgenError(f"output={output}: the folder is not empty; expected a new one")
 
