@@ -102,7 +102,7 @@ def write_images(images: Images, output: str) -> None:
     In a folder, images with labels lie in one sub-folder a class, as `data=image_folder` reads them.
 
     Raises:
-        SynthgenError: As `check_output`.
+        SynthgenError: As `check_output`, or a class whose name cannot be that of a sub-folder.
     """
     target = Path(output)
     channels = images.pixels.shape[1]
@@ -117,6 +117,10 @@ def write_images(images: Images, output: str) -> None:
         with replacing(target) as partial:
             image_grid(images.pixels).save(partial, format="png")
     else:
+        for name in images.classes:
+            # A checkpoint folder from elsewhere may bring any names.
+            if name in ("", "..") or Path(name).name != name:
+                raise SynthgenError(f"class {name!r} cannot be the name of a folder; write to a .npz instead")
         digits = max(5, len(str(len(images))))
         with replacing_folder(target) as partial:
             for i, pixels in enumerate(images.pixels):
