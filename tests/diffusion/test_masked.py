@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from synthgen.diffusion.masked import RaggedLogits
 
-CARDINALITIES = (3, 1, 1000, 2, 17, 1, 3, 64, 65)
+CARDINALITIES = (3, 1, 1000, 2, 17, 1, 4, 64, 65, 3, 30, 600)
 
 
 def seeded(seed=0):
@@ -115,6 +115,12 @@ def test_a_table_without_discrete_columns_has_no_logits():
     ragged = RaggedLogits(())
     assert ragged.total == 0
     assert ragged.nll(torch.zeros(4, 0), torch.zeros(4, 0, dtype=torch.long)).shape == (4, 0)
+
+
+def test_padding_stays_within_twice_the_number_of_logits():
+    ragged = RaggedLogits((2,) * 50 + CARDINALITIES)
+    padded = sum(buffer.numel() for name, buffer in ragged.named_buffers() if name.startswith("index"))
+    assert ragged.total <= padded <= 2 * ragged.total
 
 
 def test_nothing_of_it_is_saved_with_the_weights():

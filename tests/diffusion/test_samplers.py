@@ -53,6 +53,28 @@ def test_order_of_convergence_is_the_one_documented(sampler, order, start, exact
     assert errors[-1] < 0.02
 
 
+def test_dpmpp_2m_takes_the_steps_of_its_paper(start):
+    """Lu et al. (2022), algorithm 2, as printed: lambda = −ln sigma, r = h_{i-1} / h_i; first and last step of order 1.
+
+    The order of convergence does not see a wrong r: the errors of a step and of the next one cancel.
+    """
+    sigmas = [10.0, 4.0, 3.5, 1.0, 0.2, 0.15, 0.0]
+    x, data = start.numpy(), []
+    for i in range(1, 7):
+        data.append(mixture_denoiser(torch.from_numpy(x), torch.tensor(sigmas[i - 1])).numpy())
+        if sigmas[i] == 0:
+            x = data[-1]
+            break
+        h = math.log(sigmas[i - 1] / sigmas[i])
+        extrapolated = data[-1]
+        if i > 1:
+            r = math.log(sigmas[i - 2] / sigmas[i - 1]) / h
+            extrapolated = (1 + 1 / (2 * r)) * data[-1] - 1 / (2 * r) * data[-2]
+        x = sigmas[i] / sigmas[i - 1] * x - (math.exp(-h) - 1) * extrapolated
+    drawn = dpmpp_2m(mixture_denoiser, start, torch.tensor(sigmas, dtype=torch.float64))
+    np.testing.assert_allclose(drawn.numpy(), x, rtol=1e-6)
+
+
 @pytest.mark.parametrize("sampler", SAMPLERS.values())
 def test_from_noise_to_0_comes_the_distribution_of_the_data(sampler):
     noise = torch.randn(4000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
