@@ -86,6 +86,9 @@ def test_gradients_reach_every_parameter(shape, classes):
     network(images(*shape), NOISE, label).square().sum().backward()
     idle = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()]
     assert idle == []
+    for name, parameter in network.named_parameters():
+        if parameter.dim() > 1 and name != "label.weight":
+            assert parameter.grad.flatten(1).any(dim=1).all(), f"{name} has features that change nothing"
 
 
 def test_the_deepest_features_see_the_whole_image():
