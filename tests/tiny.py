@@ -94,7 +94,7 @@ def one_stage(**options):
 
 
 class AdversarialStage(Stage):
-    """A Wasserstein GAN of two numbers: the generator shifts noise, the critic is a slope within ±1 (Arjovsky, 2017)."""
+    """A Wasserstein GAN of two numbers: the generator shifts noise, the critic is a slope within −1 and 1."""
 
     optimizer_count = 2
 

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 import torch
 from pytorch_lightning import Callback
@@ -127,7 +129,7 @@ def test_samples_are_the_same_at_once_and_in_parts(sampler, cuts):
     n = 43
     whole = sampler.sample(n, seed=3)["x"]
     ends = [round(n * i / cuts) for i in range(cuts + 1)]
-    parts = [sampler.sample(b - a, seed=3, start=a)["x"] for a, b in zip(ends[:-1], ends[1:], strict=True) if b > a]
+    parts = [sampler.sample(b - a, seed=3, start=a)["x"] for a, b in pairwise(ends) if b > a]
     assert torch.cat(parts).numpy().tobytes() == whole.numpy().tobytes()
     assert len(whole.unique()) == n
     assert whole.mean() == pytest.approx(5, abs=0.5)
