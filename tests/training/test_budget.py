@@ -20,7 +20,7 @@ from tests.tiny import (
 
 def falling(loss=squared_error):
     """A model whose learning rate follows the budget."""
-    return one_stage(loss=loss, optimization=Optimization(0.02, warmup=100, cooldown=0.5, clip=1e9), ema=averaged())
+    return one_stage(loss=loss, optimization=Optimization(0.02, warmup=100, cooldown=0.25, clip=1e9), ema=averaged())
 
 
 @pytest.mark.parametrize(("budget", "batch", "seen"), [(320, 16, 320), (321, 16, 336), (1, 16, 16), (5, 1, 5)])
@@ -29,31 +29,68 @@ def test_a_budget_of_examples_ends_with_the_batch_that_spends_it(tmp_path, budge
     assert (fitted.samples_seen, fitted.budget, fitted.interrupted) == (seen, budget, False)
 
 
-def test_a_run_in_time_fixes_its_budget_ends_near_its_time_and_replays_by_it(tmp_path):
-    """A step sleeps 5 ms, so that the true speed is known: at most 16 examples in 5 ms."""
-    in_time = falling(slow_squared_error)
-    fitted = fit(in_time, tmp_path / "time", budget=10**12, max_time=1.0)
-    possible = 16 * 1.0 / 0.005
-    assert 0.4 * possible < fitted.budget <= possible
-    assert 0 <= fitted.samples_seen - fitted.budget < 16
-    assert 0.7 < fitted.seconds < 1.6
-    totals = [context.total for context in in_time.stages[0].contexts]
+def run_in_time(folder, make_model, good=lambda fitted, fixed: 0.2 < fixed < 0.5):
+    """A run of one second, how it ended, and what was the budget at each step.
+
+    A step sleeps 5 ms, so that the speed is known. A busy machine may stall, which no test can forbid: a run whose
+    budget was fixed at another share of its steps than a `good` one is run again, five times at most.
+    """
+    for attempt in range(5):
+        model = make_model()
+        fitted = fit(model, folder / str(attempt), budget=1, max_time=1.0)
+        totals = [context.total for stage in model.stages for context in stage.contexts]
+        if good(fitted, totals.count(None) / len(totals)):
+            return model, fitted, totals
+    pytest.fail(f"{fitted}, of whose {len(totals)} steps {totals.count(None)} had no budget")
+    return None
+
+
+def test_a_run_in_time_fixes_its_budget_early_and_ends_near_its_time(tmp_path):
+    possible = 16 / 0.005
+
+    def good(fitted, fixed):
+        return 0.5 * possible < fitted.budget and 0.8 < fitted.seconds < 1.25 and 0.2 < fixed < 0.4
+
+    _, fitted, totals = run_in_time(tmp_path, lambda: falling(slow_squared_error), good)
     fixed = totals.index(fitted.budget)
     assert set(totals[:fixed]) == {None}
     assert set(totals[fixed:]) == {fitted.budget}
-    assert 0.15 < fixed / len(totals) < 0.45, "after about three tenths of the run"
+    assert fitted.budget <= possible
+    assert 0 <= fitted.samples_seen - fitted.budget < 16
 
-    replayed = falling(squared_error)
+
+def test_a_run_in_time_is_replayed_by_its_budget(tmp_path):
+    in_time, fitted, _ = run_in_time(tmp_path, lambda: falling(slow_squared_error))
+    replayed, longer = falling(squared_error), falling(squared_error)
     again = fit(replayed, tmp_path / "replay", budget=fitted.budget)
     assert again.samples_seen == fitted.samples_seen
     assert same(weights(replayed), weights(in_time))
-    assert not same(weights(falling()), weights(in_time))
+    fit(longer, tmp_path / "longer", budget=2 * fitted.budget)
+    assert not same(weights(longer), weights(in_time))
 
 
-def test_time_wins_over_examples_and_counts_from_the_start(tmp_path):
-    fitted = fit(falling(slow_squared_error), tmp_path, budget=16, max_time=0.2)
-    assert fitted.samples_seen > 16
-    assert fitted.seconds >= 0.15
+def test_stages_of_a_run_in_time_share_the_budget_once_it_is_fixed(tmp_path):
+    def two_stages():
+        return Tiny([gradient_stage(loss=slow_squared_error, share=share) for share in (4, 1)])
+
+    model, fitted, _ = run_in_time(tmp_path, two_stages)
+    first, second = (len(stage.contexts) for stage in model.stages)
+    assert first == -(-round(0.8 * fitted.budget) // 16)
+    assert 16 * (first + second) == fitted.samples_seen
+
+
+def test_a_run_in_time_that_goes_on_keeps_the_budget_that_it_had_fixed(tmp_path):
+    class StopOnceFixed(Callback):
+        def on_train_batch_start(self, trainer, pl_module, *_):
+            if pl_module.budget is not None:
+                raise KeyboardInterrupt
+
+    first = fit(falling(slow_squared_error), tmp_path, max_time=0.5, callbacks=[StopOnceFixed()])
+    assert first.interrupted
+    assert first.samples_seen < first.budget
+    second = fit(falling(squared_error), tmp_path, max_time=0.5)
+    assert second.budget == first.budget
+    assert 0 <= second.samples_seen - first.budget < 16
 
 
 def test_a_time_too_short_for_a_second_batch_still_ends(tmp_path):
@@ -82,14 +119,6 @@ def test_seconds_of_an_interrupted_run_go_on_counting(tmp_path):
     second = fit(falling(slow_squared_error), tmp_path, budget=640)
     assert second.samples_seen == 640
     assert second.seconds > first.seconds + 15 * 0.005
-
-
-def test_stages_of_a_run_in_time_share_the_budget_once_it_is_fixed(tmp_path):
-    model = Tiny([gradient_stage(loss=slow_squared_error), gradient_stage(loss=slow_squared_error)])
-    fitted = fit(model, tmp_path, max_time=0.6)
-    first, second = (len(stage.contexts) for stage in model.stages)
-    assert 16 * (first + second) == fitted.samples_seen
-    assert abs(first - second) <= 1
 
 
 # Times as people write them

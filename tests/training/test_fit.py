@@ -9,7 +9,18 @@ import torch
 from pytorch_lightning import Callback
 
 from synthgen.models.base import Optimization
-from tests.tiny import Numbers, Tiny, averaged, closed_form_stage, fit, gradient_stage, one_stage, same, weights
+from tests.tiny import (
+    Numbers,
+    Tiny,
+    averaged,
+    closed_form_stage,
+    fit,
+    gradient_stage,
+    one_stage,
+    same,
+    squared_error,
+    weights,
+)
 
 FALLING = Optimization(lr=0.02, warmup=100, cooldown=0.5, clip=1e9)
 
@@ -42,6 +53,23 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(tmp_path, stages, stop
     resumed = new_model(stages)
     second = fit(resumed, tmp_path / "run", data=Numbers(validation=60), validate_every=64)
     assert (second.interrupted, second.samples_seen, second.budget) == (False, 320, 320)
+    assert same(weights(resumed), weights(whole))
+
+
+def test_a_batch_that_was_fetched_but_not_learned_from_comes_again(tmp_path):
+    calls = []
+
+    def interrupted_loss(module, batch, generator):
+        calls.append(batch)
+        if len(calls) == 8:
+            raise KeyboardInterrupt
+        return squared_error(module, batch, generator)
+
+    whole, resumed = new_model(), new_model()
+    fit(whole, tmp_path / "whole")
+    begun = Tiny([gradient_stage(loss=interrupted_loss, optimization=FALLING, ema=averaged())])
+    assert fit(begun, tmp_path / "run").samples_seen == 7 * 16
+    fit(resumed, tmp_path / "run")
     assert same(weights(resumed), weights(whole))
 
 
