@@ -120,7 +120,8 @@ def test_a_class_can_be_asked_for(image_synthesizer):
 
 def test_two_fits_with_one_seed_are_the_same_bytes(people):
     drawn = [
-        synthgen.fit(people, max_samples=1024, batch_size=128, seed=7, overrides=TINY_TABLE).sample(50) for _ in range(2)
+        synthgen.fit(people, max_samples=1024, batch_size=128, seed=7, overrides=TINY_TABLE).sample(50)
+        for _ in range(2)
     ]
     assert drawn[0].equals(drawn[1])
 
@@ -147,7 +148,7 @@ def test_odd_tables_train_and_come_back(frame):
     assert fake.columns.tolist() == frame.columns.tolist()
     assert fake.dtypes.tolist() == frame.dtypes.tolist()
     for name in frame.columns:
-        if frame[name].nunique() <= 1:
+        if len(frame[name].dropna().unique()) <= 1:
             assert fake[name].nunique() == frame[name].nunique()
 
 
@@ -166,7 +167,12 @@ def test_a_fit_can_start_from_another(people, table_checkpoint):
         target="income",
         max_samples=128,
         batch_size=128,
-        overrides=[*TINY_TABLE, f"start_from={table_checkpoint}", "model.optimization.lr=0.0", "model.ema.halflife=1e12"],
+        overrides=[
+            *TINY_TABLE,
+            f"start_from={table_checkpoint}",
+            "model.optimization.lr=0.0",
+            "model.ema.halflife=1e12",
+        ],
     )
     for name, value in synthgen.load(table_checkpoint).model.trained_state().items():
         assert np.array_equal(value.numpy(), started.model.trained_state()[name].numpy()), name

@@ -42,7 +42,9 @@ def test_help_names_every_argument(synthgen, command):
     from synthgen.configuration import compose_unresolved
 
     printed = synthgen(command, "--help")
-    own = [key for key in compose_unresolved(command) if key not in ("model", "network", "trainer", "data", "callbacks")]
+    own = [
+        key for key in compose_unresolved(command) if key not in ("model", "network", "trainer", "data", "callbacks")
+    ]
     assert all(key in printed for key in own)
     assert "Traceback" not in printed
 
@@ -148,7 +150,9 @@ def test_inspect_shows_columns_and_kinds(synthgen, people):
 def test_wandb_logs_offline(synthgen, tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
-    synthgen("train", "logger=wandb", "logger.wandb.offline=true", *SMALL, "callbacks=default", "callbacks.metrics.every=1")
+    synthgen(
+        "train", "logger=wandb", "logger.wandb.offline=true", *SMALL, "callbacks=default", "callbacks.metrics.every=1"
+    )
     assert list(tmp_path.rglob("offline-run-*"))
 
 
