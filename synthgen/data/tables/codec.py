@@ -52,7 +52,7 @@ class Encoding:
             numerical column that is discrete throughout, or its point masses.
         missing: Whether the discrete variable has a last code for a missing cell.
         knots: For a continuous variable, increasing values of the column; empty when there is none.
-        quantiles: For each knot, the share of the column's continuous cells below it, strictly within 0 and 1.
+        quantiles: For each knot, the share of the column's present cells below it, strictly within 0 and 1.
     """
 
     values: tuple[Any, ...] = ()
@@ -249,12 +249,16 @@ def _fit_column(values: pd.Series, column: Column) -> Encoding:
         return Encoding(values=tuple(distinct.tolist()), missing=missing)
     is_mass = counts >= max(_MASS_SHARE * len(numbers), _MIN_REPEATS)
     is_mass[np.argsort(-counts, kind="stable")[_MAX_MASSES:]] = False
-    knots, quantiles = _quantiles(distinct[~is_mass], counts[~is_mass])
+    knots, quantiles = _quantiles(distinct, counts)
     return Encoding(tuple(distinct[is_mass].tolist()), missing, tuple(knots.tolist()), tuple(quantiles.tolist()))
 
 
 def _quantiles(distinct: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Knots of the distribution function, evenly spaced in probability and, for the tails, in normal quantiles."""
+    """Knots of the distribution function, evenly spaced in probability and, for the tails, in normal quantiles.
+
+    Point masses count: each lies in the middle of the probability that it takes, so that the normal values of all
+    cells, masses too, have about unit variance, which is what diffusion is told.
+    """
     ranks = (np.cumsum(counts) - counts / 2) / counts.sum()
     wanted = np.union1d(
         np.linspace(ranks[0], ranks[-1], _KNOTS), ndtr(np.linspace(ndtri(ranks[0]), ndtri(ranks[-1]), _KNOTS))
