@@ -115,13 +115,15 @@ def check_targets(config: Any, bases: tuple[type, ...], where: str) -> None:
 
 
 def _check_target(target: Any, bases: tuple[type, ...], where: str) -> None:
-    if target in _FOREIGN_TARGETS:
-        return
     refused = SynthgenError(
         f"{where}: _target_ {target!r} is not a class of synthgen that a checkpoint folder may build; nothing was run"
     )
+    if not isinstance(target, str):
+        raise refused
+    if target in _FOREIGN_TARGETS:
+        return
     # Importing is running: only modules of this package are ever imported here.
-    if not isinstance(target, str) or not target.startswith("synthgen."):
+    if not target.startswith("synthgen."):
         raise refused
     module, _, name = target.rpartition(".")
     try:

@@ -30,6 +30,7 @@ def replacing_folder(target: Path) -> Iterator[Path]:
     """An empty folder to fill that becomes `target`, and replaces it, when the block ends without an error."""
     target.parent.mkdir(parents=True, exist_ok=True)
     partial, old = target.with_name(f".{target.name}.partial"), target.with_name(f".{target.name}.old")
+    _put_back(old, target)
     for leftover in (partial, old):
         shutil.rmtree(leftover, ignore_errors=True)
     partial.mkdir()
@@ -42,6 +43,7 @@ def replacing_folder(target: Path) -> Iterator[Path]:
         partial.replace(target)
         _sync(target.parent)
     finally:
+        _put_back(old, target)
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
 
@@ -60,6 +62,12 @@ def existing_file(path: str) -> Path:
         hint = f"; {nearest(file.name, beside, what='beside it are')}" if beside else ""
         raise SynthgenError(f"{file}: no such file{hint}")
     return file
+
+
+def _put_back(old: Path, target: Path) -> None:
+    """Undoes the first of two moves where the second never came."""
+    if old.exists() and not target.exists():
+        old.replace(target)
 
 
 def _sync(path: Path) -> None:

@@ -51,7 +51,7 @@ def heun(denoise: Denoise, x: Tensor, sigmas: Tensor) -> Tensor:
 def dpmpp_2m(denoise: Denoise, x: Tensor, sigmas: Tensor) -> Tensor:
     """DPM-Solver++(2M), of second order, one evaluation a step (Lu et al., 2022, algorithm 2 with alpha = 1).
 
-    Exact where the denoiser is linear in ln sigma over two steps. The last step, to sigma = 0, is of first order.
+    The slope of the denoiser in ln sigma comes from the step before. The last step, to sigma = 0, is of first order.
 
     Args:
         denoise: (x, sigma) to the expected clean data; sigma is a scalar tensor.

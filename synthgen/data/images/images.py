@@ -33,8 +33,10 @@ class Images:
                 f"images: found {self.pixels.dtype} of shape {self.pixels.shape}; "
                 "expected uint8 of shape (images, channels, height, width)"
             )
-        if self.labels is not None and len(self.labels) != len(self.pixels):
-            raise SynthgenError(f"labels: found {len(self.labels)} for {len(self.pixels)} images; expected one each")
+        if self.labels is not None and self.labels.shape != (len(self.pixels),):
+            raise SynthgenError(
+                f"labels: found an array of shape {self.labels.shape} for {len(self.pixels)} images; expected one each"
+            )
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -78,8 +80,8 @@ def check_output(output: str, channels: int) -> None:
     """Makes sure that images can be written to `output`, before there are any.
 
     Raises:
-        SynthgenError: A suffix that is none of images, a folder that is not empty, or a folder for images that have
-            neither 1 nor 3 channels.
+        SynthgenError: A suffix that is none of images, a file or a folder that is not empty in the place of a new
+            folder, or a folder for images that have neither 1 nor 3 channels.
     """
     target = Path(output)
     if target.suffix in (".png", ".npz"):
@@ -88,6 +90,8 @@ def check_output(output: str, channels: int) -> None:
         raise SynthgenError(f"output={output}: found {target.suffix!r}; expected .png, .npz, or a folder")
     if channels not in (1, 3):
         raise SynthgenError(f"output={output}: image files hold 1 or 3 channels, found {channels}; expected a .npz")
+    if target.is_file():
+        raise SynthgenError(f"output={output}: found a file, expected a new folder, .png or .npz")
     if target.is_dir() and any(target.iterdir()):
         raise SynthgenError(f"output={output}: the folder is not empty; expected a new one")
 
@@ -98,7 +102,7 @@ def write_images(images: Images, output: str) -> None:
     In a folder, images with labels lie in one sub-folder a class, as `data=image_folder` reads them.
 
     Raises:
-        SynthgenError: As `check_output`.
+        SynthgenError: As `check_output`, or a class whose name cannot be that of a sub-folder.
     """
     target = Path(output)
     channels = images.pixels.shape[1]
@@ -113,6 +117,10 @@ def write_images(images: Images, output: str) -> None:
         with replacing(target) as partial:
             image_grid(images.pixels).save(partial, format="png")
     else:
+        for name in images.classes:
+            # A checkpoint folder from elsewhere may bring any names.
+            if name in ("", "..") or Path(name).name != name:
+                raise SynthgenError(f"class {name!r} cannot be the name of a folder; write to a .npz instead")
         digits = max(5, len(str(len(images))))
         with replacing_folder(target) as partial:
             for i, pixels in enumerate(images.pixels):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from synthgen.data.images.images import Images
 from synthgen.errors import SynthgenError, nearest
@@ -53,15 +53,14 @@ def arrays(path: str) -> Images:
     file = existing_file(path)
     try:
         content = np.load(file, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+        if isinstance(content, np.ndarray):
+            content = {"images": content}
+        held = {name: content[name] for name in ("images", "labels", "classes") if name in content}
+    except Exception as error:  # NumPy, zipfile and zlib each have their own for one and the same fault
         raise SynthgenError(f"{file}: not a NumPy file without pickled objects: {error}") from None
-    if isinstance(content, np.ndarray):
-        return from_array(content)
-    if "images" not in content:
-        raise SynthgenError(f"{file}: lacks an array named 'images'; {nearest('images', content.files, what='it has')}")
-    labels = content.get("labels")
-    classes = tuple(str(name) for name in content["classes"]) if "classes" in content else ()
-    return from_array(content["images"], labels, classes)
+    if "images" not in held:
+        raise SynthgenError(f"{file}: lacks an array named 'images'; {nearest('images', content, what='it has')}")
+    return from_array(held["images"], held.get("labels"), tuple(str(name) for name in held.get("classes", ())))
 
 
 def from_array(
@@ -139,7 +138,11 @@ def _read_image(file: Path) -> np.ndarray:
             if image.mode not in ("L", "RGB"):
                 raise SynthgenError(f"{file}: found mode {image.mode!r}; expected grey ('L') or 'RGB'")
             pixels = np.asarray(image)
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+    except SynthgenError:
+        raise
+    except (
+        Exception
+    ) as error:  # of a damaged file Pillow raises OSError, SyntaxError, ValueError, TypeError and its own
         raise SynthgenError(f"{file}: not a readable image: {str(error).split(' <')[0]}") from None
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 

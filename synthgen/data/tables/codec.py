@@ -174,6 +174,8 @@ class TableCodec:
             column = self.schema[name]
             variables: dict[Any, tuple[int, float, bool]] = {}
             for row, cell in enumerate(cells):
+                if cell is not MISSING and not pd.api.types.is_scalar(cell):
+                    raise SynthgenError(f"condition {name}: found {cell!r}, expected one value")
                 if cell is not MISSING and pd.isna(cell):
                     continue
                 if cell not in variables:

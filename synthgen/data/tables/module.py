@@ -77,7 +77,7 @@ class TableDataModule(DataModule):
                     f"data.split_by: {self.split_by!r} is not a column: "
                     f"{nearest(self.split_by, frame.columns, what='columns are')}"
                 )
-            groups = frame[self.split_by].to_numpy()
+            groups = pd.factorize(frame[self.split_by], use_na_sentinel=False)[0]
             frame = frame.drop(columns=self.split_by)
         frame = frame.rename(columns=str).reset_index(drop=True)
         separate = isinstance(self.holdout_share, str)

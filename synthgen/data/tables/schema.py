@@ -1,6 +1,7 @@
 """What the columns of a real table are, inferred from the table itself."""
 
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,8 @@ def _infer_column(name: str, values: pd.Series) -> Column:
         if infinite.any():
             warnings.warn(f"column {name!r}: {infinite.sum()} infinite values count as missing", stacklevel=4)
             present = present[~infinite]
+    if values.dtype == object:
+        _check_types(name, present)
     missing_rate = 1 - len(present) / len(values)
     described: dict[str, Any] = {"name": name, "dtype": dtype, "missing_rate": missing_rate}
     if present.nunique() + (missing_rate > 0) <= 1:
@@ -77,18 +80,23 @@ def _infer_column(name: str, values: pd.Series) -> Column:
 def _categories(name: str, present: pd.Series) -> tuple[str | int | float | bool, ...]:
     """Sorted distinct values as plain Python scalars: numbers before words."""
     values = [value.item() if isinstance(value, np.generic) else value for value in present.unique().tolist()]
+    _check_types(name, values)
+    return tuple(sorted(values, key=lambda value: (isinstance(value, str), value)))
+
+
+def _check_types(name: str, values: Iterable[Any]) -> None:
     for value in values:
-        if not isinstance(value, str | int | float | bool):
+        if not isinstance(value, str | int | float | bool | np.number | np.bool_):
             raise SynthgenError(
                 f"column {name!r}: found a value of type {type(value).__name__}; expected text, numbers or booleans"
             )
-    return tuple(sorted(values, key=lambda value: (isinstance(value, str), value)))
 
 
 def _decimals(present: pd.Series) -> int | None:
     """Fewest digits after the point that write every number to its own precision; None when 12 are not enough."""
     numbers = present.drop_duplicates().to_numpy(dtype=float)
-    tolerance = np.abs(numbers) * (1e-6 if present.dtype == "float32" else 1e-9)
+    # Some units in the last place: what a sum or a product may have added.
+    tolerance = np.abs(numbers) * (1e-6 if present.dtype == "float32" else 1e-14)
     for digits in range(_MAX_DECIMALS + 1):
         if (np.abs(np.round(numbers, digits) - numbers) <= tolerance).all():
             return digits

@@ -1,5 +1,6 @@
 """Where real tables come from. A source is a function that returns one DataFrame, one row a record."""
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -11,20 +12,24 @@ __all__ = ["check_table_output", "randhie", "read_csv", "read_parquet", "read_ta
 
 # What spreadsheets and databases write for "no value" in a column of numbers. In a column of words they stay words.
 _MISSING_NUMBERS = {"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?", "-"}
+# Codes such as 007 are words: a number would lose their zeros.
+_CODE = r"^0\d"
 
 
 def read_csv(path: str) -> pd.DataFrame:
     """Reads a comma-separated file with a header line.
 
     Only an empty cell is missing in a column of words, so that "None" and "NA" keep their meaning. A column whose
-    other cells are all numbers is read as numbers, with the usual spellings of "no value" as missing.
+    other cells are all numbers is read as numbers, with the usual spellings of "no value" as missing, unless there are
+    codes such as 007 among them.
 
     Raises:
         SynthgenError: The file is missing, empty, has a header alone, names a column twice, or cannot be parsed.
     """
     file = existing_file(path)
     try:
-        header = pd.read_csv(file, header=None, nrows=1, dtype=str, keep_default_na=False)
+        # With the first row: of one longer than the header pandas would take the first cell as the row's name.
+        header = pd.read_csv(file, header=None, nrows=2, dtype=str, keep_default_na=False)
         _unique(header.iloc[0].tolist(), file)
         frame = pd.read_csv(file, keep_default_na=False, na_values=[""], low_memory=False)
     except pd.errors.EmptyDataError:
@@ -33,7 +38,7 @@ def read_csv(path: str) -> pd.DataFrame:
         raise SynthgenError(f"{file}: not a comma-separated table: {str(error).strip()}") from None
     if frame.empty:
         raise SynthgenError(f"{file}: found a header with {frame.shape[1]} columns and no row; expected rows")
-    return frame.apply(_numbers_among_words)
+    return _with_codes(frame, file).apply(_numbers_among_words)
 
 
 def read_parquet(path: str) -> pd.DataFrame:
@@ -120,14 +125,23 @@ def _unique(names: list[str], file: Path) -> None:
         raise SynthgenError(f"{file}: column {twice[0]!r} occurs {names.count(twice[0])} times; expected unique names")
 
 
+def _with_codes(frame: pd.DataFrame, file: Path) -> pd.DataFrame:
+    """Gives codes such as 007, which pandas takes for numbers, their zeros back."""
+    if not re.search(rb'(^|[,"\n])0\d', file.read_bytes()):
+        return frame  # most files: no need to read them again
+    numeric = [i for i, name in enumerate(frame.columns) if pd.api.types.is_numeric_dtype(frame[name])]
+    words = pd.read_csv(file, keep_default_na=False, na_values=[""], dtype=str, usecols=numeric)
+    codes = [name for name in words.columns if words[name].str.match(_CODE).any()]
+    return frame.assign(**{name: words[name] for name in codes})
+
+
 def _numbers_among_words(column: pd.Series) -> pd.Series:
     if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
         return column
     values = column.where(~column.isin(_MISSING_NUMBERS))
     if not values.notna().any() or values.notna().sum() == column.notna().sum():
         return column
-    # Codes such as 007 are words: a number would lose their zeros.
-    if values.dropna().astype(str).str.match(r"^0\d").any():
+    if values.dropna().astype(str).str.match(_CODE).any():
         return column
     numbers = pd.to_numeric(values, errors="coerce")
     return numbers if numbers.notna().sum() == values.notna().sum() else column

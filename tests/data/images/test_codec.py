@@ -1,0 +1,101 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from synthgen.data.images.codec import ImageCodec
+from synthgen.data.images.images import Images
+from synthgen.errors import SynthgenError
+
+
+def images(labels=(0, 1, 1, 2, 1), classes=("cat", "dog", "7")):
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 3, 6, 9), dtype=np.uint8)
+    return Images(pixels, None if labels is None else np.array(labels), classes if labels else ())
+
+
+def test_sigma_data_is_the_standard_deviation_of_images_scaled_to_minus_1_and_1():
+    rng = np.random.default_rng(0)
+    for pixels in (
+        rng.integers(0, 256, (20, 3, 6, 9), dtype=np.uint8),
+        rng.binomial(255, 0.9, (20, 1, 5, 5)).astype(np.uint8),
+        (255 * (rng.random((20, 1, 5, 5)) < 0.2)).astype(np.uint8),
+    ):
+        expected = np.std(pixels / 127.5 - 1)
+        assert ImageCodec.fit(Images(pixels)).layout.sigma_data == pytest.approx(expected, rel=1e-9)
+
+
+def test_images_of_one_colour_have_a_sigma_data_that_divides():
+    assert 0 < ImageCodec.fit(Images(np.full((3, 1, 4, 4), 128, dtype=np.uint8))).layout.sigma_data <= 1e-3
+
+
+def test_layout_is_what_the_images_are():
+    layout = ImageCodec.fit(images()).layout
+    assert layout.shape == (3, 6, 9)
+    assert layout.classes == 3
+    assert layout.class_shares == pytest.approx((0.2, 0.6, 0.2))
+    unlabelled = ImageCodec.fit(images(labels=None)).layout
+    assert (unlabelled.classes, unlabelled.class_shares) == (0, ())
+
+
+def test_a_class_without_training_images_has_share_0():
+    assert ImageCodec.fit(images(labels=(0, 0, 2, 2, 2))).layout.class_shares == pytest.approx((0.4, 0, 0.6))
+
+
+@pytest.mark.parametrize("labels", [(0, 1, 1, 2, 1), None])
+def test_decoding_what_was_encoded_gives_the_images_back(labels):
+    original = images(labels)
+    codec = ImageCodec.fit(original)
+    encoded = codec.encode(original)
+    assert encoded["image"].dtype == torch.uint8
+    assert set(encoded) == ({"image"} if labels is None else {"image", "label"})
+    decoded = codec.decode(encoded)
+    np.testing.assert_array_equal(decoded.pixels, original.pixels)
+    assert decoded.classes == original.classes
+    if labels is not None:
+        assert encoded["label"].dtype == torch.int64
+        np.testing.assert_array_equal(decoded.labels, labels)
+
+
+@pytest.mark.parametrize("labels", [(0, 1, 1, 2, 1), None])
+def test_a_codec_survives_json(labels):
+    codec = ImageCodec.fit(images(labels))
+    again = ImageCodec.from_dict(json.loads(json.dumps(codec.to_dict(), allow_nan=False)))
+    assert again.layout == codec.layout
+    assert again.classes == codec.classes
+    assert again.to_dict()["kind"] == "image"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "label", "known"),
+    [
+        ("dog", [1, 1, 1], [True, True, True]),
+        (7, [2, 2, 2], [True, True, True]),  # names are text, also those that look like numbers
+        (None, [0, 0, 0], [False, False, False]),
+        (["7", None, "cat"], [2, 0, 0], [True, False, True]),
+        (np.array(["dog", "cat", "dog"]), [1, 0, 1], [True, True, True]),
+    ],
+)
+def test_a_condition_names_one_class_or_one_an_image(wanted, label, known):
+    condition = ImageCodec.fit(images()).encode_condition({"label": wanted}, 3)
+    assert condition["label"].tolist() == label
+    assert condition["label_known"].tolist() == known
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ({"label": "dgo"}, r"condition\.label: unknown class 'dgo': did you mean 'dog'\?"),
+        ({"label": ["dog", "cow", None]}, r"condition\.label: unknown class 'cow'"),
+        ({"label": ["dog"]}, r"condition\.label: found 1 labels for 3 images; expected one each"),
+        ({"lable": "dog"}, r"condition\.lable: unknown: did you mean 'label'\?"),
+    ],
+)
+def test_conditions_that_no_class_meets_are_refused(condition, message):
+    with pytest.raises(SynthgenError, match=message):
+        ImageCodec.fit(images()).encode_condition(condition, 3)
+
+
+def test_images_without_labels_take_no_condition():
+    with pytest.raises(SynthgenError, match=r"condition\.label: unknown: these images have no labels"):
+        ImageCodec.fit(images(labels=None)).encode_condition({"label": "dog"}, 3)
