@@ -161,7 +161,8 @@ def test_every_command_and_choice_composes(monkeypatch):
     for group in ("data", "model", "network", "trainer", "callbacks", "logger", "experiment", "debug"):
         for file in sorted((config_folder() / group).rglob("[!_]*.yaml")):
             choice = file.relative_to(config_folder() / group).with_suffix("")
-            given = ["data.path=somewhere"] if group == "data" else []
+            # Embedded data sets have no path.
+            given = ["data.path=somewhere"] if "path: ???" in file.read_text() else []
             assert compose("train", [f"{group}={choice}", *given])["seed"] == 0
     for command in ("train", "sample", "evaluate", "inspect"):
         assert compose_unresolved(command)

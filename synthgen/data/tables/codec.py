@@ -251,11 +251,11 @@ def _fit_column(values: pd.Series, column: Column) -> Encoding:
         return Encoding(values=tuple(distinct.tolist()), missing=missing)
     is_mass = counts >= max(_MASS_SHARE * len(numbers), _MIN_REPEATS)
     is_mass[np.argsort(-counts, kind="stable")[_MAX_MASSES:]] = False
-    knots, quantiles = _quantiles(distinct, counts)
+    knots, quantiles = _quantiles(distinct, counts, is_mass)
     return Encoding(tuple(distinct[is_mass].tolist()), missing, tuple(knots.tolist()), tuple(quantiles.tolist()))
 
 
-def _quantiles(distinct: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _quantiles(distinct: np.ndarray, counts: np.ndarray, is_mass: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Knots of the distribution function, evenly spaced in probability and, for the tails, in normal quantiles.
 
     Point masses count: each lies in the middle of the probability that it takes, so that the normal values of all
@@ -265,7 +265,9 @@ def _quantiles(distinct: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np
     wanted = np.union1d(
         np.linspace(ranks[0], ranks[-1], _KNOTS), ndtr(np.linspace(ndtri(ranks[0]), ndtri(ranks[-1]), _KNOTS))
     )
-    keep = np.unique(np.searchsorted(ranks, wanted).clip(max=len(ranks) - 1))
+    masses = np.flatnonzero(is_mass)
+    places = np.concatenate([np.searchsorted(ranks, wanted), masses - 1, masses, masses + 1])
+    keep = np.unique(places.clip(0, len(ranks) - 1))
     return distinct[keep], ranks[keep]
 
 
@@ -314,7 +316,10 @@ def _from_variables(
         return values.astype(column.dtype)  # type: ignore[call-overload]
     numbers = np.full(n, np.nan)
     if normal is not None:
-        numbers = np.interp(ndtr(normal), encoding.quantiles, encoding.knots)
+        # A cell that is no mass never takes a mass's place: what lies there goes to the values on either side.
+        knots, quantiles = np.array(encoding.knots), np.array(encoding.quantiles)
+        free = ~np.isin(knots, np.array(encoding.values, dtype=float))
+        numbers = np.interp(ndtr(normal), quantiles[free], knots[free])
         if column.decimals is not None:
             numbers = np.round(numbers, column.decimals)
     if codes is not None and encoding.values:
