@@ -444,11 +444,10 @@ class Model(LightningModule):
 
     def _stage_index(self) -> int:
         """The last stage that has begun and takes examples; the first one while the budget is not fixed."""
-        index = 0
-        for i, stage in enumerate(self.stages):
-            if stage.share and (i == 0 or self.budget is not None) and self.stage_span(i)[0] <= self.samples_seen:
-                index = i
-        return index
+        taking = [i for i, stage in enumerate(self.stages) if stage.share]
+        if self.budget is None or not taking:
+            return taking[0] if taking else 0
+        return max(i for i in taking if self.stage_span(i)[0] <= self.samples_seen)
 
     def _solve_closed_forms(self) -> None:
         """Fits every closed-form stage whose turn has come: those that directly follow a stage that has ended."""

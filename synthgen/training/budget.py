@@ -41,7 +41,9 @@ class Budget(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Fixes the budget where it is known."""
         self._clock = time.monotonic() - self.seconds
-        if self.max_time is None:
+        if not any(stage.share for stage in pl_module.stages):
+            pl_module.budget = 0  # closed forms alone: they see all data at once, and no example
+        elif self.max_time is None:
             pl_module.budget = self.max_samples
         trainer.should_stop = trainer.should_stop or self._spent(pl_module)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import torch
 from pytorch_lightning import Callback, Trainer
@@ -83,7 +84,7 @@ def fit_model(
         resume: Whether to go on from the folder's last checkpoint.
     """
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its notes on hardware and tips
-    best = ModelCheckpoint(folder.path, filename="best", monitor="val/loss", save_top_k=1, enable_version_counter=False)
+    best = _Best(folder.path, filename="best", monitor="val/loss", save_top_k=1, enable_version_counter=False)
     last = ModelCheckpoint(
         folder.path,
         filename="last",
@@ -124,6 +125,17 @@ def fit_model(
         state = torch.load(folder.best_checkpoint, map_location="cpu", weights_only=True)
         model.load_state_dict(state["state_dict"])
     return spent
+
+
+class _Best(ModelCheckpoint):
+    """Keeps the lowest validation loss of the last stage: those before measure something else, and leave it untrained.
+
+    A model that ends in a closed form has no best: the closed form belongs to the weights that it was fitted to.
+    """
+
+    def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
+        if pl_module.stage is pl_module.stages[-1]:
+            super().on_validation_end(trainer, pl_module)
 
 
 def _fit_until_interrupt(trainer: Trainer, model: Model, data: DataModule, checkpoint: Path | None) -> bool:
