@@ -4,10 +4,11 @@ Every column becomes variables of two kinds, which one model then learns jointly
 
 - a *discrete* variable has codes 0 .. cardinality − 1: the values of a categorical or boolean column, the values of a
   numerical column that has few of them, each with one more code for a missing cell;
-- a *continuous* variable is a real number, roughly standard normal: the rank of the value within its column, through
-  the normal quantile function. Where a numerical column has point masses (a value that is far more frequent than a
-  density allows, such as 0 or a cap) or missing cells, a discrete variable stands beside the continuous one and says
-  which of them a cell is; its code 0 means "none of them: the continuous variable holds".
+- a *continuous* variable is a real number, standard normal over the column: the rank of the value, through the normal
+  quantile function. Where a numerical column has point masses (a value that is far more frequent than a density allows,
+  such as 0 or a cap) or missing cells, a discrete variable stands beside the continuous one and says which of them a
+  cell is; its code 0 means "none of them: the continuous variable holds". Under another code the continuous variable is
+  noise that says nothing.
 """
 
 from dataclasses import asdict, dataclass
@@ -52,7 +53,7 @@ class Encoding:
             numerical column that is discrete throughout, or its point masses.
         missing: Whether the discrete variable has a last code for a missing cell.
         knots: For a continuous variable, increasing values of the column; empty when there is none.
-        quantiles: For each knot, the share of the column's present cells below it, strictly within 0 and 1.
+        quantiles: For each knot, the share of the column's continuous cells below it, strictly within 0 and 1.
     """
 
     values: tuple[Any, ...] = ()
@@ -126,10 +127,14 @@ class TableCodec:
         for column in self.schema:
             encoding = self.encodings[column.name]
             values = _present(frame[column.name], column)
+            codes = _to_codes(values, column, encoding) if encoding.cardinality else None
+            if codes is not None:
+                categorical[:, self._discrete.index(column.name)] = codes
             if encoding.continuous:
-                numerical[:, self._continuous.index(column.name)] = _to_normal(values.to_numpy(dtype=float), encoding)
-            if encoding.cardinality:
-                categorical[:, self._discrete.index(column.name)] = _to_codes(values, column, encoding)
+                normal = _to_normal(values.to_numpy(dtype=float), encoding)
+                if codes is not None:
+                    normal = _scatter(normal, codes)
+                numerical[:, self._continuous.index(column.name)] = normal
         return {"numerical": torch.from_numpy(numerical), "categorical": torch.from_numpy(categorical)}
 
     def decode(self, encoded: dict[str, Tensor]) -> pd.DataFrame:
@@ -204,9 +209,7 @@ class TableCodec:
         values = column.categories if column.kind is Kind.CONSTANT else encoding.values
         for code, value in enumerate(values):
             if _same(value, cell):
-                number = float(value) if encoding.continuous else 0.0
-                normal = float(_to_normal(np.array([number]), encoding)[0]) if encoding.continuous else 0.0
-                return code + encoding.continuous, normal, encoding.continuous
+                return code + encoding.continuous, 0.0, False
         if not encoding.continuous:
             raise SynthgenError(
                 f"condition {column.name}: training never saw {cell!r}; {nearest(cell, values, what='values are')}"
@@ -233,7 +236,7 @@ class TableCodec:
     def from_dict(cls, data: dict[str, Any]) -> "TableCodec":
         """Reads what `to_dict` wrote."""
         encodings = {
-            name: Encoding(tuple(e["values"]), e["missing"], tuple(e["knots"]), tuple(e["quantiles"]))
+            name: Encoding(**{key: tuple(value) if isinstance(value, list) else value for key, value in e.items()})
             for name, e in data["encodings"].items()
         }
         return cls(TableSchema.from_dict(data["schema"]), encodings)
@@ -251,23 +254,22 @@ def _fit_column(values: pd.Series, column: Column) -> Encoding:
         return Encoding(values=tuple(distinct.tolist()), missing=missing)
     is_mass = counts >= max(_MASS_SHARE * len(numbers), _MIN_REPEATS)
     is_mass[np.argsort(-counts, kind="stable")[_MAX_MASSES:]] = False
-    knots, quantiles = _quantiles(distinct, counts, is_mass)
-    return Encoding(tuple(distinct[is_mass].tolist()), missing, tuple(knots.tolist()), tuple(quantiles.tolist()))
+    knots, quantiles = _quantiles(distinct[~is_mass], counts[~is_mass])
+    return Encoding(
+        values=tuple(distinct[is_mass].tolist()),
+        missing=missing,
+        knots=tuple(knots.tolist()),
+        quantiles=tuple(quantiles.tolist()),
+    )
 
 
-def _quantiles(distinct: np.ndarray, counts: np.ndarray, is_mass: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Knots of the distribution function, evenly spaced in probability and, for the tails, in normal quantiles.
-
-    Point masses count: each lies in the middle of the probability that it takes, so that the normal values of all
-    cells, masses too, have about unit variance, which is what diffusion is told.
-    """
+def _quantiles(distinct: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Knots of the distribution function, evenly spaced in probability and, for the tails, in normal quantiles."""
     ranks = (np.cumsum(counts) - counts / 2) / counts.sum()
     wanted = np.union1d(
         np.linspace(ranks[0], ranks[-1], _KNOTS), ndtr(np.linspace(ndtri(ranks[0]), ndtri(ranks[-1]), _KNOTS))
     )
-    masses = np.flatnonzero(is_mass)
-    places = np.concatenate([np.searchsorted(ranks, wanted), masses - 1, masses, masses + 1])
-    keep = np.unique(places.clip(0, len(ranks) - 1))
+    keep = np.unique(np.searchsorted(ranks, wanted).clip(max=len(ranks) - 1))
     return distinct[keep], ranks[keep]
 
 
@@ -279,6 +281,17 @@ def _present(values: pd.Series, column: Column) -> pd.Series:
 def _to_normal(values: np.ndarray, encoding: Encoding) -> np.ndarray:
     """Standard normal values of numbers; 0 where a number is missing."""
     return np.nan_to_num(ndtri(np.interp(values, encoding.knots, encoding.quantiles)), nan=0.0)
+
+
+def _scatter(normal: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Gives cells that are a point mass or missing a standard normal value that says nothing.
+
+    Whatever a cell's code, its continuous variable then is standard normal: neither spikes nor gaps for diffusion to
+    learn, and no draw in which the two disagree. Drawn from a fixed seed, so that encoding is a function.
+    """
+    coded = codes > 0
+    normal[coded] = np.random.default_rng(0).standard_normal(coded.sum())
+    return normal
 
 
 def _to_codes(values: pd.Series, column: Column, encoding: Encoding) -> np.ndarray:
@@ -316,10 +329,7 @@ def _from_variables(
         return values.astype(column.dtype)  # type: ignore[call-overload]
     numbers = np.full(n, np.nan)
     if normal is not None:
-        # A cell that is no mass never takes a mass's place: what lies there goes to the values on either side.
-        knots, quantiles = np.array(encoding.knots), np.array(encoding.quantiles)
-        free = ~np.isin(knots, np.array(encoding.values, dtype=float))
-        numbers = np.interp(ndtr(normal), quantiles[free], knots[free])
+        numbers = np.interp(ndtr(normal), encoding.quantiles, encoding.knots)
         if column.decimals is not None:
             numbers = np.round(numbers, column.decimals)
     if codes is not None and encoding.values:
