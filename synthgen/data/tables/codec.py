@@ -236,7 +236,7 @@ class TableCodec:
     def from_dict(cls, data: dict[str, Any]) -> "TableCodec":
         """Reads what `to_dict` wrote."""
         encodings = {
-            name: Encoding(**{key: tuple(value) if isinstance(value, list) else value for key, value in e.items()})
+            name: Encoding(tuple(e["values"]), e["missing"], tuple(e["knots"]), tuple(e["quantiles"]))
             for name, e in data["encodings"].items()
         }
         return cls(TableSchema.from_dict(data["schema"]), encodings)
