@@ -1,5 +1,6 @@
 """How much a run may learn: a number of examples, or a time that is turned into one."""
 
+import math
 import time
 from datetime import timedelta
 from typing import Any
@@ -91,7 +92,7 @@ def parse_time(text: str | float | None) -> float | None:
         return None
     try:
         parts = [float(part) for part in str(text).split(":")]
-        if len(parts) > 3 or any(part < 0 for part in parts):
+        if len(parts) > 3 or not all(0 <= part < math.inf for part in parts):
             raise ValueError
         seconds = sum(part * 60**i for i, part in enumerate(reversed(parts)))
     except ValueError:

@@ -14,7 +14,6 @@ import torch
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import Logger
-from pytorch_lightning.trainer.states import TrainerStatus
 
 from synthgen.data.module import DataModule
 from synthgen.models.base import Model
@@ -147,8 +146,8 @@ def _fit_until_interrupt(trainer: Trainer, model: Model, data: DataModule, check
             warnings.filterwarnings("ignore", message)
         try:
             trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-        except SystemExit:
-            if trainer.state.status != TrainerStatus.INTERRUPTED:
+        except SystemExit as error:
+            if not isinstance(error.__context__, KeyboardInterrupt):
                 raise
             return True
         finally:

@@ -115,6 +115,23 @@ def test_the_average_of_a_short_run_forgets_its_beginning():
     assert average.value.item() > 0.99
 
 
+def test_training_averages_by_the_examples_that_it_has_seen(tmp_path):
+    values = []
+
+    class Watch(Callback):
+        def on_train_batch_end(self, trainer, pl_module, *_):
+            values.append(pl_module.stages[0].module.value.item())
+
+    model = one_stage(ema=EMA(halflife=1e9, rampup=0.5))
+    fit(model, tmp_path, budget=160, callbacks=[Watch()])
+    by_hand = 0.0
+    for step, value in enumerate(values):
+        kept = 0.5 ** (16 / (0.5 * 16 * (step + 1)))
+        by_hand = kept * by_hand + (1 - kept) * value
+    assert len(values) == 10
+    assert model.stages[0].average.value.item() == pytest.approx(by_hand, rel=1e-4)
+
+
 # Sampling
 
 

@@ -1,0 +1,161 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from pytorch_lightning import Callback
+
+from synthgen.models.base import Optimization
+from tests.tiny import Numbers, Tiny, averaged, closed_form_stage, fit, gradient_stage, one_stage, same, weights
+
+FALLING = Optimization(lr=0.02, warmup=100, cooldown=0.5, clip=1e9)
+
+
+class Stop(Callback):
+    """Raises what Ctrl-C raises after a number of examples."""
+
+    def __init__(self, seen, error=KeyboardInterrupt):
+        self.seen = seen
+        self.error = error
+
+    def on_train_batch_end(self, trainer, pl_module, *_):
+        if pl_module.samples_seen >= self.seen:
+            raise self.error
+
+
+def new_model(stages=1):
+    return Tiny([gradient_stage(optimization=FALLING, ema=averaged()) for _ in range(stages)])
+
+
+@pytest.mark.parametrize("stages", [1, 2])
+@pytest.mark.parametrize("stop", [16, 96, 160, 240])
+def test_an_interrupted_run_goes_on_as_if_it_had_not_been(tmp_path, stages, stop):
+    whole = new_model(stages)
+    fit(whole, tmp_path / "whole", data=Numbers(validation=60), validate_every=64)
+    begun = new_model(stages)
+    first = fit(begun, tmp_path / "run", data=Numbers(validation=60), validate_every=64, callbacks=[Stop(stop)])
+    assert first.interrupted
+    assert first.samples_seen == stop
+    resumed = new_model(stages)
+    second = fit(resumed, tmp_path / "run", data=Numbers(validation=60), validate_every=64)
+    assert (second.interrupted, second.samples_seen, second.budget) == (False, 320, 320)
+    assert same(weights(resumed), weights(whole))
+
+
+def test_a_run_may_be_interrupted_many_times(tmp_path):
+    whole = new_model()
+    fit(whole, tmp_path / "whole")
+    for stop in (48, 96, 208, 304):
+        assert fit(new_model(), tmp_path / "run", callbacks=[Stop(stop)]).samples_seen == stop
+    resumed = new_model()
+    assert fit(resumed, tmp_path / "run").samples_seen == 320
+    assert same(weights(resumed), weights(whole))
+
+
+def test_an_interrupted_run_leaves_the_best_so_far_in_the_model(tmp_path):
+    class BestLoss(Callback):
+        def __init__(self):
+            self.values = []
+
+        def on_validation_end(self, trainer, pl_module):
+            self.values.append(pl_module.stages[0].trained.value.clone())
+
+    model, watch = new_model(), BestLoss()
+    fit(model, tmp_path, data=Numbers(validation=60), validate_every=64, callbacks=[watch, Stop(160)])
+    assert len(watch.values) == 2
+    assert torch.equal(model.stages[0].trained.value, watch.values[-1])
+
+
+def test_a_closed_form_is_not_fitted_again_when_a_run_goes_on(tmp_path):
+    def stages():
+        return [closed_form_stage(), gradient_stage()]
+
+    fit(Tiny(stages()), tmp_path, callbacks=[Stop(160)])
+    resumed = Tiny(stages())
+    solved = []
+    resumed.stages[0].solve = lambda module, data: solved.append(data)
+    fit(resumed, tmp_path)
+    assert solved == []
+    torch.testing.assert_close(resumed.stages[0].trained.value.data, Numbers().train.mean(dim=0))
+
+
+def test_a_run_that_is_not_resumed_starts_from_the_beginning(tmp_path):
+    fit(new_model(), tmp_path, callbacks=[Stop(160)])
+    model = new_model()
+    fit(model, tmp_path, resume=False)
+    assert [context.seen for context in model.stages[0].contexts] == [16 * i for i in range(20)]
+
+
+def test_a_bug_is_raised_as_it_is_and_the_run_can_go_on(tmp_path):
+    class Bug(Exception):
+        pass
+
+    with pytest.raises(Bug):
+        fit(new_model(), tmp_path, callbacks=[Stop(96, Bug)])
+    assert fit(new_model(), tmp_path).samples_seen == 320
+
+
+def test_a_call_to_exit_is_not_taken_for_ctrl_c(tmp_path):
+    with pytest.raises(SystemExit):
+        fit(new_model(), tmp_path, callbacks=[Stop(96, SystemExit)])
+
+
+def test_ctrl_c_works_as_before_when_training_has_ended(tmp_path):
+    before = signal.getsignal(signal.SIGINT)
+    fit(new_model(), tmp_path, callbacks=[Stop(96)])
+    assert signal.getsignal(signal.SIGINT) is before
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_validation_losses_of_an_interrupted_run_count_after_it(tmp_path):
+    whole = fit(new_model(), tmp_path / "a", data=Numbers(validation=60), validate_every=64)
+    fit(new_model(), tmp_path / "b", data=Numbers(validation=60), validate_every=64, callbacks=[Stop(160)])
+    resumed = fit(new_model(), tmp_path / "b", data=Numbers(validation=60), validate_every=64)
+    assert resumed.validation_loss == whole.validation_loss
+
+
+def test_a_run_folder_holds_nothing_but_its_checkpoints(tmp_path):
+    fit(one_stage(), tmp_path, data=Numbers(validation=60), validate_every=64)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["best.ckpt", "last.ckpt"]
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from tests.tiny import fit, one_stage, slow_squared_error
+from pytorch_lightning import Callback
+
+class Tell(Callback):
+    def on_train_batch_end(self, trainer, pl_module, *_):
+        if pl_module.samples_seen == 160:
+            print("training", flush=True)
+
+fitted = fit(one_stage(loss=slow_squared_error), Path(sys.argv[1]), budget=4800, callbacks=[Tell()])
+print(fitted.interrupted, fitted.samples_seen, fitted.budget)
+"""
+
+
+def test_a_run_interrupted_by_a_signal_goes_on_to_the_end_of_its_budget(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert process.stdout.readline() == "training\n"
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    interrupted, seen, budget = output.split()[-3:]
+    assert interrupted == "True"
+    assert 160 <= int(seen) < 4800
+    assert budget == "4800"
+    model = one_stage()
+    fitted = fit(model, tmp_path, budget=4800)
+    assert (fitted.interrupted, fitted.samples_seen) == (False, 4800)
+    assert model.stages[0].contexts[0].seen == int(seen)
