@@ -8,7 +8,7 @@ import pytest
 import torch
 from pytorch_lightning import Callback
 
-from synthgen.models.base import Optimization
+from synthgen.models.stages import Optimization
 from tests.tiny import Numbers, Tiny, averaged, closed_form_stage, fit, gradient_stage, one_stage, same, weights
 
 FALLING = Optimization(lr=0.02, warmup=100, cooldown=0.5, clip=1e9)

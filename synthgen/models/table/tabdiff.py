@@ -10,7 +10,8 @@ from synthgen.diffusion.masked import RaggedLogits, draw_masks
 from synthgen.diffusion.preconditioning import edm_loss, edm_preconditioning
 from synthgen.diffusion.schedules import MaskSchedule, PowerMeanSchedule, stratified_uniform
 from synthgen.layout import TableLayout
-from synthgen.models.base import EMA, Batch, GradientStage, Model, Optimization
+from synthgen.models.base import Model
+from synthgen.models.stages import EMA, Batch, GradientStage, Optimization
 
 __all__ = ["TabDiff"]
 
