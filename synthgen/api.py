@@ -80,6 +80,7 @@ def evaluate(
     synthetic: pd.DataFrame | Images,
     holdout: pd.DataFrame | Images | None = None,
     target: str | None = None,
+    sensitive: Sequence[str] = (),
     name: str = "data",
     seed: int = 0,
     progress: Any = None,
@@ -91,6 +92,7 @@ def evaluate(
         synthetic: Synthetic data.
         holdout: Real data that training did not see; without it there are no floors and no utility figures.
         target: For tables, the column that utility figures predict.
+        sensitive: For tables, columns whose groups shall be as frequent as in the real data.
         name: Of the data, in the report.
         seed: Of all subsampling.
         progress: Called with a word before each part.
@@ -99,13 +101,18 @@ def evaluate(
         from synthgen.reports.table import table_report
 
         schema = infer_schema(real, target)
-        for other, frame in (("synthetic", synthetic), ("holdout", holdout)):
-            if isinstance(frame, pd.DataFrame):
-                missing = [column for column in schema.names if column not in frame.columns]
-                if missing:
-                    raise SynthgenError(f"{other}: lacks column {missing[0]!r}, which the real table has")
         held = holdout if isinstance(holdout, pd.DataFrame) else None
-        return table_report(real, held, synthetic, schema, target=target, name=name, seed=seed, progress=progress)
+        return table_report(
+            real,
+            held,
+            synthetic,
+            schema,
+            target=target,
+            sensitive=sensitive,
+            name=name,
+            seed=seed,
+            progress=progress,
+        )
     if isinstance(real, Images) and isinstance(synthetic, Images):
         from synthgen.reports.image import image_report
 

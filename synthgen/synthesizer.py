@@ -20,7 +20,8 @@ from synthgen.data.module import DataModule
 from synthgen.data.tables.codec import TableCodec
 from synthgen.errors import SynthgenError, nearest
 from synthgen.files import replacing_folder
-from synthgen.models.base import EMA, Model, Optimization
+from synthgen.models.base import Model
+from synthgen.models.stages import EMA, Optimization
 
 __all__ = ["FORMAT_VERSION", "Synthesizer"]
 

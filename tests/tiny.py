@@ -8,7 +8,8 @@ from pytorch_lightning import Trainer
 from torch import nn
 
 from synthgen.data.module import DataModule
-from synthgen.models.base import EMA, ClosedFormStage, GradientStage, Model, Optimization, Stage
+from synthgen.models.base import Model
+from synthgen.models.stages import EMA, ClosedFormStage, GradientStage, Optimization, Stage
 from synthgen.training.budget import Budget
 from synthgen.training.fit import fit_model
 from synthgen.training.run_folder import RunFolder

@@ -41,6 +41,7 @@ def run_command(arguments: list[str]) -> int:
 
 def _run_hydra(command: str, arguments: list[str]) -> int:
     import hydra
+    from omegaconf import DictConfig
 
     from synthgen.commands.arguments import escape
     from synthgen.commands.messages import explain
@@ -49,10 +50,20 @@ def _run_hydra(command: str, arguments: list[str]) -> int:
     # Hydra then raises what goes wrong instead of printing it and exiting with 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     warnings.showwarning = _print_warning
+    failures: list[BaseException] = []
+
+    def task(config: DictConfig) -> None:
+        # Hydra would announce a failed job in words of its own.
+        try:
+            import_module(f"synthgen.commands.{command}").run(config)
+        except (Exception, KeyboardInterrupt) as error:
+            failures.append(error)
+
     try:
         sys.argv = [f"synthgen {command}", *escape(arguments)]
-        task = import_module(f"synthgen.commands.{command}").run
         hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=command)(task)()
+        if failures:
+            raise failures[0]
     except KeyboardInterrupt:
         return 130
     except Exception as error:

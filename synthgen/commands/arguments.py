@@ -51,10 +51,10 @@ def _unquote(text: str) -> str:
 
 def _parses(argument: str) -> bool:
     from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import OverrideParseException
+    from hydra.errors import HydraException
 
     try:
         OverridesParser.create().parse_override(argument)
-    except OverrideParseException:
+    except HydraException:
         return False
     return True

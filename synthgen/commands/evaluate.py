@@ -38,6 +38,7 @@ def run(config: DictConfig) -> None:
             holdout=holdout,
             synthetic=synthetic,
             target=target,
+            sensitive=settings["sensitive"],
             name=name,
             seed=settings["seed"],
             progress=lambda part: status.update(f"evaluating: {part}"),

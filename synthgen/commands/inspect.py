@@ -19,9 +19,9 @@ def run(config: DictConfig) -> None:
 
     settings = to_plain(config)["data"]
     if "_target_" in settings:
-        source, path = build(settings["source"]), settings["path"]
+        source, path = build(settings["source"]), settings.get("path")
         data = source(path) if path is not None else source()
-    elif settings["path"]:
+    elif settings.get("path"):
         data = read_data(settings["path"])
     else:
         raise SynthgenError("data.path is missing: give data.path=FILE, or choose data=...")

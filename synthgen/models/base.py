@@ -1,13 +1,7 @@
-"""The contract that every generative method keeps: a model is a list of stages, and it samples.
-
-Progress is counted in training examples (`samples_seen`), over all processes. Learning rates, averages and budgets
-follow that count and never a number of optimizer steps.
-"""
+"""The contract that every generative method keeps: a model is a list of stages, and it samples."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from copy import deepcopy
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -15,228 +9,9 @@ import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
-__all__ = [
-    "EMA",
-    "Batch",
-    "ClosedFormStage",
-    "GradientStage",
-    "Model",
-    "Optimization",
-    "Stage",
-    "StepContext",
-    "bf16_pays",
-]
+from synthgen.models.stages import Batch, ClosedFormStage, GradientStage, Stage, StepContext
 
-Batch = dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Optimization:
-    """How a network's weights are fitted: AdamW and a learning rate that follows the examples seen.
-
-    The rate rises linearly over `warmup` examples, stays, and falls linearly to zero over the last `cooldown` share of
-    the stage ("warmup, stable, decay", Hu et al., 2024). What stays does not depend on the budget, so that a run may
-    fix its budget after it has measured its speed.
-
-    Attributes:
-        lr: Learning rate between warm-up and cool-down.
-        betas: AdamW's decay rates of its moments.
-        weight_decay: AdamW's decoupled weight decay.
-        warmup: Examples over which the learning rate rises.
-        cooldown: Share of the stage over which it falls, 0 to 1.
-        clip: Largest norm of the gradient.
-    """
-
-    lr: float = 1e-3
-    betas: tuple[float, float] = (0.9, 0.99)
-    weight_decay: float = 0.0
-    warmup: int = 20_000
-    cooldown: float = 0.5
-    clip: float = 1.0
-
-    def optimizer(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-        """The optimizer over `parameters`."""
-        return torch.optim.AdamW(
-            parameters, lr=self.lr, betas=(self.betas[0], self.betas[1]), weight_decay=self.weight_decay, fused=True
-        )
-
-    def rate(self, seen: int, total: int | None) -> float:
-        """Learning rate after `seen` of `total` examples of the stage; before the total is known, without cool-down."""
-        rate = self.lr * min(1.0, (seen + 1) / max(self.warmup, 1))
-        if total is None or self.cooldown == 0:
-            return rate
-        return rate * min(1.0, max(0.0, (total - seen) / (self.cooldown * total)))
-
-
-@dataclass(frozen=True)
-class EMA:
-    """An exponential moving average of weights, by examples seen.
-
-    The half-life grows with the run (`rampup` of the examples seen so far) up to `halflife`, so that a short run is not
-    averaged with its own beginning (Karras et al., 2022, reference implementation).
-
-    Attributes:
-        halflife: Examples over which the weight of the past halves.
-        rampup: Half-life as a share of the examples seen, while that is less.
-    """
-
-    halflife: float = 500_000
-    rampup: float = 0.05
-
-    @torch.no_grad()
-    def update(self, average: nn.Module, module: nn.Module, batch: int, seen: int) -> None:
-        """Moves `average` towards `module` after a batch; buffers, such as BatchNorm's, are copied."""
-        halflife = max(1.0, min(self.halflife, seen * self.rampup))
-        weight = 1 - 0.5 ** (batch / halflife)
-        torch._foreach_lerp_(list(average.parameters()), list(module.parameters()), weight)
-        for kept, buffer in zip(average.buffers(), module.buffers(), strict=True):
-            kept.copy_(buffer)
-
-
-def bf16_pays(device: torch.device) -> bool:
-    """Whether matrix products in bf16 are faster than in fp32 on a device: it has instructions for them."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-
-
-class Stage(nn.Module):
-    """One fit within a model's training: an objective, its optimizers, its share of the budget.
-
-    Args:
-        share: Share of the model's budget, relative to the other stages.
-    """
-
-    def __init__(self, share: float = 1.0) -> None:
-        super().__init__()
-        self.share = share
-
-    @property
-    @abstractmethod
-    def trained(self) -> nn.Module:
-        """The module that sampling uses and a checkpoint folder keeps."""
-
-    #: Number of optimizers: 2 for a GAN, 0 for a closed form.
-    optimizer_count: int = 0
-
-    def optimizers(self) -> list[torch.optim.Optimizer]:
-        """`optimizer_count` new optimizers, in the order in which `training_step` gets them."""
-        return []
-
-    def training_step(self, batch: Batch, context: "StepContext") -> dict[str, Tensor]:
-        """Learns from one batch; returns detached scalars to log, still on the device."""
-        raise NotImplementedError
-
-    def validation_loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
-        """Objective of `trained` on one batch: a scalar, lower is better."""
-        raise NotImplementedError
-
-    def fit(self, data: Batch) -> None:
-        """Closed form: learns from the whole encoded data, once."""
-        raise NotImplementedError
-
-
-@dataclass(frozen=True)
-class StepContext:
-    """What a stage needs of the training around it for one step.
-
-    Attributes:
-        optimizers: The stage's own.
-        backward: Takes a loss to gradients, under whatever precision and strategy the trainer uses.
-        generator: Source of all noise, on the device, private to training.
-        seen: Examples that this stage has seen before this batch.
-        total: Examples that it will see; None while that is not fixed.
-        examples: Examples in this batch, over all processes.
-    """
-
-    optimizers: list[torch.optim.Optimizer]
-    backward: Callable[[Tensor], None]
-    generator: torch.Generator
-    seen: int
-    total: int | None
-    examples: int
-
-
-class GradientStage(Stage):
-    """A module and one loss, fitted by one optimizer, with a moving average if sampling uses one.
-
-    Args:
-        module: What is trained.
-        loss: (module, batch, generator) to a scalar.
-        optimization: How.
-        ema: Average that sampling uses, or None for the module itself.
-        share: Share of the model's budget.
-    """
-
-    def __init__(
-        self,
-        module: nn.Module,
-        loss: Callable[[Any, Batch, torch.Generator], Tensor],
-        optimization: Optimization,
-        ema: EMA | None = None,
-        share: float = 1.0,
-    ) -> None:
-        super().__init__(share)
-        self.module = module
-        self.loss = loss
-        self.optimization = optimization
-        self.ema = ema
-        self.average = deepcopy(module).requires_grad_(False).eval() if ema else None
-
-    optimizer_count = 1
-
-    @property
-    def trained(self) -> nn.Module:
-        """The average where there is one, else the module."""
-        return self.module if self.average is None else self.average
-
-    def optimizers(self) -> list[torch.optim.Optimizer]:
-        """One, over the module's parameters."""
-        return [self.optimization.optimizer([p for p in self.module.parameters() if p.requires_grad])]
-
-    def training_step(self, batch: Batch, context: StepContext) -> dict[str, Tensor]:
-        """Loss, backward, clip, step, average."""
-        (optimizer,) = context.optimizers
-        for group in optimizer.param_groups:
-            group["lr"] = self.optimization.rate(context.seen, context.total)
-        loss = self.loss(self.module, batch, context.generator)
-        optimizer.zero_grad()
-        context.backward(loss)
-        nn.utils.clip_grad_norm_(self.module.parameters(), self.optimization.clip)
-        optimizer.step()
-        if self.ema and self.average is not None:
-            self.ema.update(self.average, self.module, context.examples, context.seen + context.examples)
-        return {"loss": loss.detach()}
-
-    @torch.no_grad()
-    def validation_loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
-        """The loss of what sampling uses."""
-        return self.loss(self.trained, batch, generator)
-
-
-class ClosedFormStage(Stage):
-    """A module that is fitted to the whole encoded data at once.
-
-    Args:
-        module: What is fitted; its state is all that sampling needs.
-        solve: (module, data) fits the module in place.
-        share: Share of the budget; it takes no examples whatever this is.
-    """
-
-    def __init__(self, module: nn.Module, solve: Callable[[nn.Module, Batch], None]) -> None:
-        super().__init__(share=0.0)
-        self.module = module
-        self.solve = solve
-
-    @property
-    def trained(self) -> nn.Module:
-        """The fitted module."""
-        return self.module
-
-    @torch.no_grad()
-    def fit(self, data: Batch) -> None:
-        """Fits the module."""
-        self.solve(self.module, data)
+__all__ = ["Model", "bf16_pays"]
 
 
 class Model(LightningModule):
@@ -460,3 +235,10 @@ class Model(LightningModule):
             else:
                 stage.fit(self._train_stream.tensors)
             self._solved += 1
+
+
+def bf16_pays(device: torch.device) -> bool:
+    """Whether matrix products in bf16 are faster than in fp32 on a device: it has instructions for them."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

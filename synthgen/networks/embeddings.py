@@ -19,7 +19,7 @@ class FourierFeatures(nn.Module):
 
     frequencies: Tensor
 
-    def __init__(self, features: int, lowest: float = 0.25, highest: float = 64.0) -> None:
+    def __init__(self, features: int, lowest: float, highest: float) -> None:
         super().__init__()
         spaced = torch.logspace(math.log10(lowest), math.log10(highest), features // 2)
         self.register_buffer("frequencies", 2 * math.pi * spaced, persistent=False)

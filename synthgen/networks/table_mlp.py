@@ -36,9 +36,11 @@ class TableMLP(nn.Module):
         sizes = torch.tensor([0, *(cardinality + 1 for cardinality in cardinalities)])
         self.register_buffer("offsets", sizes.cumsum(0)[:-1], persistent=False)
         self.numerical = numerical
-        self.numbers = nn.Linear(numerical, width) if numerical else None
+        self.numbers = _Numbers(numerical, width) if numerical else None
         self.codes = nn.EmbeddingBag(int(sizes.sum()), width, mode="sum") if cardinalities else None
-        self.time = nn.Sequential(FourierFeatures(64), nn.Linear(64, width), nn.SiLU(), nn.Linear(width, width))
+        self.time = nn.Sequential(
+            FourierFeatures(64, 0.1, 4.0), nn.Linear(64, width), nn.SiLU(), nn.Linear(width, width)
+        )
         self.blocks = nn.ModuleList(_Block(width, expansion * width, dropout) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, numerical + sum(cardinalities))
@@ -67,6 +69,23 @@ class TableMLP(nn.Module):
             hidden = block(hidden)
         output = self.head(self.norm(hidden))
         return output[:, : self.numerical], output[:, self.numerical :]
+
+
+class _Numbers(nn.Module):
+    """Embeds continuous values by themselves and by sines and cosines of learned frequencies, a column each.
+
+    On the bare values an MLP learns sharp functions slowly (Gorishniy et al., 2022, "periodic" embeddings).
+    """
+
+    def __init__(self, numerical: int, width: int, frequencies: int = 8, spread: float = 0.5) -> None:
+        super().__init__()
+        self.frequencies = nn.Parameter(spread * torch.randn(numerical, frequencies))
+        self.mix = nn.Linear(numerical * (2 * frequencies + 1), width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        angles = 2 * torch.pi * x[:, :, None] * self.frequencies
+        features = torch.cat([x[:, :, None], angles.sin(), angles.cos()], dim=2)
+        return self.mix(features.flatten(1))
 
 
 class _Block(nn.Module):

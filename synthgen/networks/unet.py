@@ -47,7 +47,7 @@ class UNet(nn.Module):
         features = 4 * width
         self.patch = patch
         self.stride = patch * 2 ** (len(multipliers) - 1)
-        self.noise = nn.Sequential(FourierFeatures(64, 0.05, 8.0), nn.Linear(64, features))
+        self.noise = nn.Sequential(FourierFeatures(64, 0.05, 2.0), nn.Linear(64, features))
         self.label = nn.Embedding(classes + 1, features) if classes else None
         self.mix = nn.Sequential(nn.SiLU(), nn.Linear(features, features), nn.SiLU())
         self.into = nn.Conv2d(channels * patch**2, width, 3, padding=1)

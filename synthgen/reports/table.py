@@ -6,6 +6,7 @@ import pandas as pd
 
 from synthgen.layout import TableSchema
 from synthgen.metrics.table.columns import checked
+from synthgen.metrics.table.fairness import representation_gap
 from synthgen.metrics.table.fidelity import column_shapes, correlation_matrix, detector_auc, trend_error
 from synthgen.metrics.table.privacy import copied_rows
 from synthgen.metrics.table.utility import downstream_score
@@ -24,6 +25,7 @@ def table_report(
     schema: TableSchema,
     *,
     target: str | None = None,
+    sensitive: Sequence[str] = (),
     name: str = "table",
     seed: int = 0,
     progress: Progress | None = None,
@@ -46,6 +48,7 @@ def table_report(
         synthetic: Its rows, with the same columns.
         schema: What the columns are; further columns of the tables are ignored.
         target: Column that a downstream model predicts; the schema's when None. Without either there is no utility.
+        sensitive: Columns whose groups shall be as frequent as in the real data.
         name: Of the data, for the title.
         seed: Of subsamples, folds and trees.
         progress: Called before each part.
@@ -72,6 +75,7 @@ def table_report(
         report.figures.append(_utility(train, holdout, synthetic, schema, target, seed))
     tell("looking for copies")
     report.figures.append(_copies(train, holdout, synthetic))
+    report.figures += [_representation(train, holdout, synthetic, schema, column) for column in sensitive]
     report.notes = _notes(holdout is not None, target)
 
     tell("drawing")
@@ -116,6 +120,18 @@ def _fidelity(
     if pairs:
         figures.append(figure("Trend error at holdout size", trend(few), f"Trend error {sized}", trend(real)))
     return figures
+
+
+def _representation(
+    train: pd.DataFrame, holdout: pd.DataFrame | None, synthetic: pd.DataFrame, schema: TableSchema, column: str
+) -> Figure:
+    description = (
+        f"Largest difference of a group's share, by {column}, between training and synthetic rows. "
+        "Blind to whether the rows of a group are as good as those of others."
+    )
+    floor = None if holdout is None else representation_gap(train, holdout, schema, column)
+    value = representation_gap(train, synthetic, schema, column)
+    return Figure(f"Representation gap ({column})", value, "fairness", "lower", description, floor, percent=True)
 
 
 def _detector(

@@ -5,7 +5,8 @@ import torch
 from pytorch_lightning import Callback
 from torch import nn
 
-from synthgen.models.base import EMA, GradientStage, Optimization, StepContext, bf16_pays
+from synthgen.models.base import bf16_pays
+from synthgen.models.stages import EMA, GradientStage, Optimization, StepContext
 from tests.tiny import (
     AdversarialStage,
     Mean,

@@ -15,8 +15,8 @@ def test_features_are_cosines_and_sines_at_geometric_frequencies():
 
 
 def test_features_of_half_precision_times_are_single_precision():
-    assert FourierFeatures(8)(torch.tensor([0.5], dtype=torch.bfloat16)).dtype == torch.float32
+    assert FourierFeatures(8, 0.25, 64.0)(torch.tensor([0.5], dtype=torch.bfloat16)).dtype == torch.float32
 
 
 def test_frequencies_are_no_weights():
-    assert FourierFeatures(8).state_dict() == {}
+    assert FourierFeatures(8, 0.25, 64.0).state_dict() == {}

@@ -2,7 +2,7 @@ import pytest
 from pytorch_lightning import Callback
 
 from synthgen.errors import SynthgenError
-from synthgen.models.base import Optimization
+from synthgen.models.stages import Optimization
 from synthgen.training.budget import parse_time
 from tests.tiny import (
     Numbers,

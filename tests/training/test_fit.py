@@ -8,7 +8,7 @@ import pytest
 import torch
 from pytorch_lightning import Callback
 
-from synthgen.models.base import Optimization
+from synthgen.models.stages import Optimization
 from tests.tiny import (
     Numbers,
     Tiny,

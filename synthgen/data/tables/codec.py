@@ -4,10 +4,11 @@ Every column becomes variables of two kinds, which one model then learns jointly
 
 - a *discrete* variable has codes 0 .. cardinality − 1: the values of a categorical or boolean column, the values of a
   numerical column that has few of them, each with one more code for a missing cell;
-- a *continuous* variable is a real number, roughly standard normal: the rank of the value within its column, through
-  the normal quantile function. Where a numerical column has point masses (a value that is far more frequent than a
-  density allows, such as 0 or a cap) or missing cells, a discrete variable stands beside the continuous one and says
-  which of them a cell is; its code 0 means "none of them: the continuous variable holds".
+- a *continuous* variable is a real number, standard normal over the column: the rank of the value, through the normal
+  quantile function. Where a numerical column has point masses (a value that is far more frequent than a density allows,
+  such as 0 or a cap) or missing cells, a discrete variable stands beside the continuous one and says which of them a
+  cell is; its code 0 means "none of them: the continuous variable holds". Under another code the continuous variable is
+  noise that says nothing.
 """
 
 from dataclasses import asdict, dataclass
@@ -126,10 +127,14 @@ class TableCodec:
         for column in self.schema:
             encoding = self.encodings[column.name]
             values = _present(frame[column.name], column)
+            codes = _to_codes(values, column, encoding) if encoding.cardinality else None
+            if codes is not None:
+                categorical[:, self._discrete.index(column.name)] = codes
             if encoding.continuous:
-                numerical[:, self._continuous.index(column.name)] = _to_normal(values.to_numpy(dtype=float), encoding)
-            if encoding.cardinality:
-                categorical[:, self._discrete.index(column.name)] = _to_codes(values, column, encoding)
+                normal = _to_normal(values.to_numpy(dtype=float), encoding)
+                if codes is not None:
+                    normal = _scatter(normal, codes)
+                numerical[:, self._continuous.index(column.name)] = normal
         return {"numerical": torch.from_numpy(numerical), "categorical": torch.from_numpy(categorical)}
 
     def decode(self, encoded: dict[str, Tensor]) -> pd.DataFrame:
@@ -204,9 +209,7 @@ class TableCodec:
         values = column.categories if column.kind is Kind.CONSTANT else encoding.values
         for code, value in enumerate(values):
             if _same(value, cell):
-                number = float(value) if encoding.continuous else 0.0
-                normal = float(_to_normal(np.array([number]), encoding)[0]) if encoding.continuous else 0.0
-                return code + encoding.continuous, normal, encoding.continuous
+                return code + encoding.continuous, 0.0, False
         if not encoding.continuous:
             raise SynthgenError(
                 f"condition {column.name}: training never saw {cell!r}; {nearest(cell, values, what='values are')}"
@@ -252,7 +255,12 @@ def _fit_column(values: pd.Series, column: Column) -> Encoding:
     is_mass = counts >= max(_MASS_SHARE * len(numbers), _MIN_REPEATS)
     is_mass[np.argsort(-counts, kind="stable")[_MAX_MASSES:]] = False
     knots, quantiles = _quantiles(distinct[~is_mass], counts[~is_mass])
-    return Encoding(tuple(distinct[is_mass].tolist()), missing, tuple(knots.tolist()), tuple(quantiles.tolist()))
+    return Encoding(
+        values=tuple(distinct[is_mass].tolist()),
+        missing=missing,
+        knots=tuple(knots.tolist()),
+        quantiles=tuple(quantiles.tolist()),
+    )
 
 
 def _quantiles(distinct: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -273,6 +281,17 @@ def _present(values: pd.Series, column: Column) -> pd.Series:
 def _to_normal(values: np.ndarray, encoding: Encoding) -> np.ndarray:
     """Standard normal values of numbers; 0 where a number is missing."""
     return np.nan_to_num(ndtri(np.interp(values, encoding.knots, encoding.quantiles)), nan=0.0)
+
+
+def _scatter(normal: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Gives cells that are a point mass or missing a standard normal value that says nothing.
+
+    Whatever a cell's code, its continuous variable then is standard normal: neither spikes nor gaps for diffusion to
+    learn, and no draw in which the two disagree. Drawn from a fixed seed, so that encoding is a function.
+    """
+    coded = codes > 0
+    normal[coded] = np.random.default_rng(0).standard_normal(coded.sum())
+    return normal
 
 
 def _to_codes(values: pd.Series, column: Column, encoding: Encoding) -> np.ndarray:

@@ -11,7 +11,8 @@ from synthgen.diffusion.samplers import SAMPLERS
 from synthgen.diffusion.schedules import karras_sigmas, lognormal_sigmas
 from synthgen.errors import SynthgenError, nearest
 from synthgen.layout import ImageLayout
-from synthgen.models.base import EMA, Batch, GradientStage, Model, Optimization
+from synthgen.models.base import Model
+from synthgen.models.stages import EMA, Batch, GradientStage, Optimization
 
 __all__ = ["EDM"]
 

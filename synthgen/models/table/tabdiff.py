@@ -6,11 +6,12 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from synthgen.diffusion.masked import RaggedLogits
+from synthgen.diffusion.masked import RaggedLogits, draw_masks
 from synthgen.diffusion.preconditioning import edm_loss, edm_preconditioning
 from synthgen.diffusion.schedules import MaskSchedule, PowerMeanSchedule, stratified_uniform
 from synthgen.layout import TableLayout
-from synthgen.models.base import EMA, Batch, GradientStage, Model, Optimization
+from synthgen.models.base import Model
+from synthgen.models.stages import EMA, Batch, GradientStage, Optimization
 
 __all__ = ["TabDiff"]
 
@@ -109,13 +110,12 @@ def tabdiff_loss(denoiser: TableDenoiser, batch: Batch, generator: torch.Generat
     time = stratified_uniform(len(clean), generator)
     sigma = denoiser.noise(time)
     noise = torch.randn(clean.shape, generator=generator, device=clean.device)
-    draw = torch.rand(codes.shape, generator=generator, device=codes.device)
-    masked = draw < denoiser.masking(time)
+    masked, weight = draw_masks(denoiser.masking, time, generator)
     noisy_codes = torch.where(masked, denoiser.logits.sizes, codes)
     denoised, logits = denoiser(clean + sigma * noise, sigma, noisy_codes, time)
     continuous = edm_loss(denoised, clean, sigma, sigma_data=1.0).sum(dim=1)
     nll = denoiser.logits.nll(logits, codes) if codes.shape[1] else codes.float()
-    discrete = (nll * masked * denoiser.masking.weight(time)).sum(dim=1) if codes.shape[1] else 0.0
+    discrete = (nll * masked * weight).sum(dim=1)
     return (continuous + discrete).mean()
 
 

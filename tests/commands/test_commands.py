@@ -1,0 +1,169 @@
+"""The commands as a person types them."""
+
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from synthgen.commands import main
+from synthgen.commands.arguments import escape, quote
+from synthgen.commands.overview import print_command_help
+
+
+@pytest.fixture
+def synthgen(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        printed = capsys.readouterr()
+        assert not ended.value.code, printed.err
+        return printed.out
+
+    return run
+
+
+SMALL = ["trainer=cpu", "callbacks=none", "network.width=16", "max_samples=512"]
+
+
+def test_without_a_command_lists_commands_and_models(synthgen):
+    printed = synthgen()
+    for word in ("train", "sample", "evaluate", "inspect", "table/tabdiff", "image/edm"):
+        assert word in printed
+
+
+@pytest.mark.parametrize("command", ["train", "sample", "evaluate", "inspect"])
+def test_help_names_every_argument(synthgen, command):
+    from synthgen.configuration import compose_unresolved
+
+    printed = synthgen(command, "--help")
+    own = [
+        key for key in compose_unresolved(command) if key not in ("model", "network", "trainer", "data", "callbacks")
+    ]
+    assert all(key in printed for key in own)
+    assert "Traceback" not in printed
+
+
+def test_help_is_quick():
+    begun = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "synthgen", "--help"], check=True, capture_output=True)
+    assert time.perf_counter() - begun < 1.0
+
+
+def test_help_follows_the_configs(capsys):
+    print_command_help("train")
+    assert "Handwritten digits" in capsys.readouterr().out
+
+
+def test_cfg_job_prints_the_config(synthgen):
+    assert "sigma_max: 80.0" in synthgen("train", "--cfg", "job")
+
+
+def test_config_dir_adds_a_persons_own(synthgen, tmp_path):
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    (tmp_path / "mine" / "experiment" / "own.yaml").write_text("# @package _global_\nmax_samples: 77\n")
+    assert "max_samples: 77" in synthgen("train", "--config-dir", "mine", "experiment=own", "--cfg", "job")
+
+
+@pytest.mark.parametrize(
+    "value", [">50K", "a b", "(x)", "it's", "50%", "a,b", "{}", "[", "back\\slash'", "ü&ö", "x=y", "\\", "$"]
+)
+def test_quoted_values_arrive_as_typed(value):
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    assert OverridesParser.create().parse_override(f"key={quote(value)}").value() == value
+
+
+def test_conditions_travel_as_typed():
+    arguments = escape(["condition.income=>50K", "condition.hours per week=40", "condition.town=null"])
+    assert arguments == ['condition=\'{"income": ">50K", "hours per week": "40", "town": null}\'']
+
+
+def test_train_sample_evaluate_a_persons_own_table(synthgen, people, tmp_path):
+    people.to_csv("my people (1).csv", index=False)
+    printed = synthgen("train", "data=csv", "data.path=my people (1).csv", "data.target=income", "name=people", *SMALL)
+    assert "checkpoint: checkpoints/people" in printed
+    assert "already finished" in synthgen(
+        "train", "data=csv", "data.path=my people (1).csv", "data.target=income", "name=people", *SMALL
+    )
+    synthgen(
+        "sample", "checkpoint=people", "n=200", "output=fake.parquet", "condition.income=>50K", "condition.town=null"
+    )
+    fake = pd.read_parquet("fake.parquet")
+    assert (fake["income"] == ">50K").all()
+    assert fake["town"].isna().all()
+    (run,) = (tmp_path / "outputs").iterdir()
+    synthgen("sample", f"checkpoint={run}", "n=200", "output=fake.csv")
+    printed = synthgen("evaluate", f"run={run}", "synthetic=fake.csv", "output=report")
+    assert "Detector AUC" in printed
+    assert "TSTR" in printed
+    assert (tmp_path / "report" / "report.html").stat().st_size > 1_000_000
+    assert (tmp_path / "report" / "report.json").is_file()
+
+
+def test_imputation_from_a_file(synthgen, table_checkpoint, people):
+    holes = people.head(20).assign(town="Bonn")
+    holes.loc[::2, "income"] = None
+    holes.to_csv("holes.csv", index=False)
+    synthgen("sample", f"checkpoint={table_checkpoint}", "n=20", "output=full.csv", "condition=holes.csv")
+    assert pd.read_csv("full.csv")["income"].notna().all()
+
+
+def test_train_and_sample_a_persons_own_images(synthgen, tmp_path):
+    rng = np.random.default_rng(0)
+    np.savez("own.npz", images=rng.integers(0, 255, (60, 9, 7), dtype=np.uint8), labels=rng.integers(0, 3, 60))
+    small = ["trainer=cpu", "callbacks=none", "network.width=8", "network.blocks=1", "max_samples=128", "model.steps=2"]
+    synthgen("train", "data=arrays", "data.path=own.npz", "model=image/edm", "name=own", *small)
+    synthgen("sample", "checkpoint=own", "n=5", "output=drawn/", "condition.label=2", "sampler=dpmpp_2m", "guidance=2")
+    assert len(list((tmp_path / "drawn" / "2").glob("*.png"))) == 5
+    synthgen("sample", "checkpoint=own", "n=9", "output=grid.png")
+    synthgen("sample", "checkpoint=own", "n=30", "output=drawn.npz")
+    assert "9 pixels" in synthgen("inspect", "data.path=drawn.npz")
+    assert "FD-cnn" in synthgen("evaluate", "real=own.npz", "holdout=own.npz", "synthetic=drawn.npz", "output=report")
+
+
+def test_dry_run_says_what_it_would_take_and_writes_nothing(synthgen, tmp_path):
+    printed = synthgen("train", "dry_run=true", "trainer=cpu", "network.width=16")
+    for word in ("parameters", "memory", "examples/s", "estimated time"):
+        assert word in printed
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("debug", ["smoke", "overfit", "profiler"])
+def test_debug_runs(synthgen, debug, tmp_path):
+    synthgen("train", f"debug={debug}", *SMALL)
+    assert (tmp_path / "outputs" / "debug" / "checkpoints").is_dir()
+
+
+def test_inspect_shows_columns_and_kinds(synthgen, people):
+    people.to_csv("people.csv", index=False)
+    printed = synthgen("inspect", "data.path=people.csv")
+    for word in ("400 rows", "numerical", "categorical", "boolean", "constant", "1 decimals"):
+        assert word in printed
+
+
+def test_wandb_logs_offline(synthgen, tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    synthgen(
+        "train", "logger=wandb", "logger.wandb.offline=true", *SMALL, "callbacks=default", "callbacks.metrics.every=1"
+    )
+    assert list(tmp_path.rglob("offline-run-*"))
+
+
+def test_a_sweep_is_a_multirun(synthgen, tmp_path):
+    synthgen("train", "-m", "seed=1,2", *SMALL)
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 2
+
+
+def test_python_dash_m_runs_the_same_command(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "synthgen", "trian"], capture_output=True, text=True, env=os.environ, cwd=tmp_path
+    )
+    assert done.returncode == 2
+    assert done.stderr.strip() == "synthgen: unknown command 'trian': did you mean 'train'?"

@@ -1,0 +1,60 @@
+"""EDM on images whose distribution is known."""
+
+import numpy as np
+import pytest
+import torch
+
+import synthgen
+from synthgen.layout import ImageLayout
+from synthgen.models.image.edm import ImageDenoiser
+
+SMALL = ["network.width=16", "network.blocks=1", "network.dropout=0", "callbacks=none", "trainer=cpu"]
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    """Two classes of flat grey images, 60 ± 8 and 190 ± 8, one of them three times as frequent."""
+    rng = np.random.default_rng(0)
+    labels = (rng.random(400) < 0.25).astype(int)
+    grey = rng.normal(60 + 130 * labels, 8).clip(0, 255)
+    images = np.broadcast_to(grey[:, None, None], (400, 8, 8)).astype(np.uint8)
+    return synthgen.fit(images, labels=labels, max_samples=24_000, batch_size=64, overrides=SMALL)
+
+
+def test_each_class_has_its_own_images(fitted):
+    for label, grey in (("0", 60), ("1", 190)):
+        pixels = fitted.sample(64, condition={"label": label}).pixels
+        assert abs(pixels.mean() - grey) < 12
+        # Images are flat: the spread lies between images and not within one.
+        assert pixels.std(axis=(1, 2, 3)).mean() < 12
+
+
+def test_free_labels_are_drawn_as_often_as_in_training(fitted):
+    assert abs(fitted.sample(1000, steps=1).labels.mean() - 0.25) < 0.05
+
+
+@pytest.mark.parametrize("options", [{"sampler": "euler", "steps": 30}, {"sampler": "dpmpp_2m", "steps": 20}])
+def test_samplers_agree_on_where_the_same_noise_leads(fitted, options):
+    heun = fitted.sample(32, seed=1, steps=30).pixels.astype(float)
+    other = fitted.sample(32, seed=1, **options).pixels.astype(float)
+    assert np.abs(heun - other).mean() < 4
+
+
+def test_guidance_of_one_is_none(fitted):
+    """At 1 the unlabelled pass is left out; just above it, where it is not, the samples must be the same."""
+    plain, hardly = (fitted.sample(8, guidance=guidance).pixels.astype(float) for guidance in (1.0, 1.0001))
+    assert np.abs(plain - hardly).mean() < 1
+    assert np.abs(plain - fitted.sample(8, guidance=4.0).pixels).mean() > 1
+
+
+def test_a_zero_network_denoises_a_gaussian_as_well_as_is_possible():
+    """With F = 0, D(x) = sigma_data² / (sigma² + sigma_data²) · x: the optimal denoiser of N(0, sigma_data²)."""
+
+    class Zero(torch.nn.Module):
+        def forward(self, x, noise, label):
+            return torch.zeros_like(x)
+
+    denoiser = ImageDenoiser(Zero(), ImageLayout(1, 4, 4, sigma_data=0.7))
+    x, sigma = torch.randn(3, 1, 4, 4), torch.tensor([0.1, 1.0, 10.0])
+    expected = (0.49 / (sigma**2 + 0.49))[:, None, None, None] * x
+    torch.testing.assert_close(denoiser(x, sigma), expected)

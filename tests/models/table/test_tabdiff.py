@@ -1,0 +1,94 @@
+"""TabDiff on tables whose joint distribution is known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+import synthgen
+from synthgen.diffusion.masked import RaggedLogits
+from synthgen.diffusion.schedules import MaskSchedule, PowerMeanSchedule
+from synthgen.layout import TableLayout
+from synthgen.models.table.tabdiff import TableDenoiser, first_hitting_sampler, tabdiff_loss
+
+JOINT = np.array([[0.30, 0.10, 0.05], [0.02, 0.08, 0.45]])
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    rng = np.random.default_rng(0)
+    cell = rng.choice(6, size=6000, p=JOINT.ravel())
+    a, b = cell // 3, cell % 3
+    x = rng.normal(3.0 * a, 1.0)
+    frame = pd.DataFrame({"a": np.array(["low", "high"])[a], "b": np.array(list("pqr"))[b], "x": x})
+    return synthgen.fit(
+        frame,
+        max_samples=300_000,
+        batch_size=512,
+        overrides=["network.width=192", "network.depth=2", "network.dropout=0", "callbacks=none", "trainer=cpu"],
+    )
+
+
+def test_the_joint_of_two_categories_is_learned(fitted):
+    fake = fitted.sample(8000)
+    learned = pd.crosstab(fake["a"], fake["b"], normalize=True).loc[["low", "high"], list("pqr")].to_numpy()
+    assert np.abs(learned - JOINT).sum() / 2 < 0.03
+
+
+def test_a_number_follows_its_category(fitted):
+    fake = fitted.sample(8000)
+    for word, mean in (("low", 0.0), ("high", 3.0)):
+        x = fake.loc[fake["a"] == word, "x"]
+        assert abs(x.mean() - mean) < 0.12
+        assert abs(x.std() - 1.0) < 0.12
+
+
+def test_a_condition_gives_the_conditional_distribution(fitted):
+    fake = fitted.sample(6000, condition={"a": "low"})
+    wanted = JOINT[0] / JOINT[0].sum()
+    learned = fake["b"].value_counts(normalize=True).loc[list("pqr")].to_numpy()
+    assert np.abs(learned - wanted).sum() / 2 < 0.04
+    assert abs(fake["x"].mean()) < 0.15
+
+
+def test_few_steps_keep_dependent_columns_dependent():
+    """Two equal columns: no number of steps may reveal them at once, or they would differ."""
+    values = np.random.default_rng(0).integers(0, 4, 2000)
+    frame = pd.DataFrame(
+        {"a": values.astype(str), "b": values.astype(str), "x": np.random.default_rng(1).normal(size=2000)}
+    )
+    overrides = ["network.width=32", "network.depth=2", "network.dropout=0", "callbacks=none", "trainer=cpu"]
+    fake = synthgen.fit(frame, max_samples=200_000, batch_size=256, overrides=overrides).sample(2000, steps=2)
+    assert (fake["a"] == fake["b"]).mean() > 0.97
+
+
+class KnownJoint(nn.Module):
+    """The exact network for JOINT: logits of the true conditionals, and no numbers."""
+
+    def forward(self, numerical, codes, time):
+        joint = torch.tensor(JOINT, dtype=torch.float32)
+        a, b = codes[:, 0], codes[:, 1]
+        p_a = torch.where((b < 3)[:, None], joint[:, b.clamp(max=2)].T, joint.sum(1).expand(len(codes), -1))
+        p_b = torch.where((a < 2)[:, None], joint[a.clamp(max=1)], joint.sum(0).expand(len(codes), -1))
+        return numerical, torch.cat([p_a.log(), p_b.log()], dim=1)
+
+
+def exact_denoiser():
+    return TableDenoiser(KnownJoint(), PowerMeanSchedule(0, 0.002, 80.0), MaskSchedule(2), RaggedLogits((2, 3)))
+
+
+def test_the_sampler_is_exact_for_the_exact_network():
+    generator = torch.Generator().manual_seed(0)
+    drawn = first_hitting_sampler(exact_denoiser(), TableLayout(0, (2, 3)), 60_000, 5, generator)["categorical"]
+    counts = torch.bincount(drawn[:, 0] * 3 + drawn[:, 1], minlength=6).numpy() / 60_000
+    assert np.abs(counts - JOINT.ravel()).max() < 4 * np.sqrt(0.25 / 60_000)
+
+
+def test_the_loss_of_the_exact_network_is_the_entropy():
+    """The evidence bound is tight for the true conditionals: its mean is the entropy of the joint, in nats."""
+    generator = torch.Generator().manual_seed(0)
+    cell = torch.multinomial(torch.tensor(JOINT.ravel()), 400_000, replacement=True, generator=generator)
+    batch = {"numerical": torch.zeros(400_000, 0), "categorical": torch.stack([cell // 3, cell % 3], dim=1)}
+    loss = tabdiff_loss(exact_denoiser(), batch, generator)
+    assert float(loss.detach()) == pytest.approx(-(JOINT * np.log(JOINT)).sum(), abs=0.02)
