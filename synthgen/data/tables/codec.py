@@ -131,10 +131,11 @@ class TableCodec:
             if codes is not None:
                 categorical[:, self._discrete.index(column.name)] = codes
             if encoding.continuous:
+                place = self._continuous.index(column.name)
                 normal = _to_normal(values.to_numpy(dtype=float), encoding)
                 if codes is not None:
-                    normal = _scatter(normal, codes)
-                numerical[:, self._continuous.index(column.name)] = normal
+                    normal = _scatter(normal, codes, seed=place)
+                numerical[:, place] = normal
         return {"numerical": torch.from_numpy(numerical), "categorical": torch.from_numpy(categorical)}
 
     def decode(self, encoded: dict[str, Tensor]) -> pd.DataFrame:
@@ -283,14 +284,15 @@ def _to_normal(values: np.ndarray, encoding: Encoding) -> np.ndarray:
     return np.nan_to_num(ndtri(np.interp(values, encoding.knots, encoding.quantiles)), nan=0.0)
 
 
-def _scatter(normal: np.ndarray, codes: np.ndarray) -> np.ndarray:
+def _scatter(normal: np.ndarray, codes: np.ndarray, seed: int) -> np.ndarray:
     """Gives cells that are a point mass or missing a standard normal value that says nothing.
 
     Whatever a cell's code, its continuous variable then is standard normal: neither spikes nor gaps for diffusion to
-    learn, and no draw in which the two disagree. Drawn from a fixed seed, so that encoding is a function.
+    learn, and no draw in which the two disagree. Drawn from a fixed seed, so that encoding is a function; one a column,
+    so that columns whose cells are missing together are not made equal.
     """
     coded = codes > 0
-    normal[coded] = np.random.default_rng(0).standard_normal(coded.sum())
+    normal[coded] = np.random.default_rng(seed).standard_normal(coded.sum())
     return normal
 
 
