@@ -135,7 +135,7 @@ class _Block(nn.Module):
 class _Attention(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.heads = max(1, channels // 64)
+        self.heads = next(heads for heads in range(max(1, channels // 64), 0, -1) if channels % heads == 0)
         self.norm = _group_norm(channels)
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.out = nn.Conv2d(channels, channels, 1)
@@ -168,5 +168,5 @@ class _Up(nn.Module):
 
 
 def _group_norm(channels: int) -> nn.GroupNorm:
-    groups = next(groups for groups in (32, 16, 8, 4, 2, 1) if channels % groups == 0 and channels >= 4 * groups)
+    groups = next((groups for groups in (32, 16, 8, 4, 2) if channels % groups == 0 and channels >= 4 * groups), 1)
     return nn.GroupNorm(groups, channels)
