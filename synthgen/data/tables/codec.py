@@ -338,8 +338,18 @@ def _from_variables(
         listed = codes >= int(encoding.continuous)
         index = (codes - int(encoding.continuous)).clip(0, len(encoding.values) - 1)
         numbers = np.where(listed, np.array(encoding.values, dtype=float)[index], numbers)
+    if pd.api.types.is_integer_dtype(column.dtype):
+        numbers = _within(numbers, column.dtype)
     numbers = np.where(missing, np.nan, numbers)
     return pd.Series(numbers).astype(column.dtype)  # type: ignore[call-overload]
+
+
+def _within(numbers: np.ndarray, dtype: str) -> np.ndarray:
+    """Numbers within the range of an integer type, whose ends a float may round beyond."""
+    pandas_dtype = pd.api.types.pandas_dtype(dtype)
+    bounds = np.iinfo(getattr(pandas_dtype, "numpy_dtype", pandas_dtype))
+    highest = float(bounds.max)
+    return numbers.clip(float(bounds.min), highest if highest <= bounds.max else np.nextafter(highest, 0))
 
 
 def _same(value: Any, cell: Any) -> bool:
