@@ -44,6 +44,12 @@ def test_levels_and_blocks_come_in_any_number(multipliers, blocks):
     assert network(images(2, 9, 7), NOISE).shape == (3, 2, 9, 7)
 
 
+@pytest.mark.parametrize("width", [1, 2, 3, 5, 50, 100, 112])
+def test_widths_need_not_be_multiples_of_anything(width):
+    network = unet(1, width=width, attention=(0, 1))
+    assert network(images(1, 4, 4), NOISE).shape == (3, 1, 4, 4)
+
+
 def test_patches_are_larger_for_larger_images():
     assert [UNet(1, size=size, width=4).patch for size in (8, 16, 17, 64)] == [1, 1, 2, 2]
 

@@ -198,6 +198,16 @@ def test_amounts_of_billions_keep_their_cents():
     pd.testing.assert_frame_equal(fitted(frame).decode(fitted(frame).encode(frame)), frame)
 
 
+@pytest.mark.parametrize("dtype", ["int64", "Int64", "uint64", "int8"])
+def test_the_largest_integers_do_not_turn_into_the_smallest(dtype):
+    largest = int(np.iinfo(dtype.lower()).max)
+    for frame in (pd.DataFrame({"x": [largest, 5] * 10}), pd.DataFrame({"x": [largest, *range(20)]})):
+        frame = frame.astype(dtype)
+        decoded = fitted(frame).decode(fitted(frame).encode(frame))["x"]
+        assert decoded.dtype == dtype
+        assert decoded[0] == pytest.approx(largest, rel=1e-6)
+
+
 def test_infinite_numbers_come_back_missing():
     frame = pd.DataFrame({"x": [np.inf, 1.0, -np.inf, 2.5] * 10})
     with pytest.warns(UserWarning, match="column 'x': 20 infinite values count as missing"):
