@@ -23,7 +23,7 @@ def main() -> None:
     seed = next((int(a.removeprefix("seed=")) for a in sys.argv[1:] if a.startswith("seed=")), 0)
     begun = time.monotonic()
     folders = {}
-    for kind, n, output in (("table", 15_345, "synthetic.parquet"), ("images", 1_797, "synthetic.npz")):
+    for kind, n, output in (("table", 15_345, "synthetic.parquet"), ("images", 800, "synthetic.npz")):
         folder = folders[kind] = OUTPUT / (kind if seed == 0 else f"{kind}-seed{seed}")
         name = f"demo-{kind}" + (f"-seed{seed}" if seed else "")
         synthetic = folder / output
