@@ -1,0 +1,127 @@
+import numpy as np
+import pytest
+import torch
+from scipy.stats import chisquare
+from torch.nn import functional
+
+from synthgen.networks.ragged import RaggedLogits
+
+CARDINALITIES = (3, 1, 1000, 2, 17, 1, 4, 64, 65, 3, 30, 600)
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def some(cardinalities, rows=40, spread=3.0):
+    logits = spread * torch.randn(rows, sum(cardinalities), generator=seeded())
+    codes = [torch.randint(cardinality, (rows,), generator=seeded(1)) for cardinality in cardinalities]
+    return logits, torch.stack(codes, dim=1)
+
+
+def columns_of(logits, cardinalities):
+    return logits.split(list(cardinalities), dim=1)
+
+
+@pytest.mark.parametrize("cardinalities", [CARDINALITIES, (1,), (1000,), (2, 2, 2), (1, 1)])
+def test_nll_is_cross_entropy_column_by_column(cardinalities):
+    logits, codes = some(cardinalities)
+    nll = RaggedLogits(cardinalities).nll(logits, codes)
+    for j, column in enumerate(columns_of(logits, cardinalities)):
+        torch.testing.assert_close(nll[:, j], functional.cross_entropy(column, codes[:, j], reduction="none"))
+
+
+@pytest.mark.parametrize("cardinalities", [CARDINALITIES, (1,), (1000,)])
+def test_gradients_of_nll_are_those_of_cross_entropy(cardinalities):
+    logits, codes = some(cardinalities)
+    weight = torch.rand(codes.shape, generator=seeded(2))
+    ragged, single = logits.clone().requires_grad_(), logits.clone().requires_grad_()
+    (RaggedLogits(cardinalities).nll(ragged, codes) * weight).sum().backward()
+    for j, column in enumerate(columns_of(single, cardinalities)):
+        (functional.cross_entropy(column, codes[:, j], reduction="none") * weight[:, j]).sum().backward(
+            retain_graph=True
+        )
+    torch.testing.assert_close(ragged.grad, single.grad)
+
+
+def test_a_column_of_one_value_costs_nothing():
+    logits, codes = some((3, 1))
+    logits.requires_grad_()
+    nll = RaggedLogits((3, 1)).nll(logits, codes)
+    assert (nll[:, 1] == 0).all()
+    nll.sum().backward()
+    assert (logits.grad[:, 3] == 0).all()
+    assert (logits.grad[:, :3] != 0).all()
+
+
+def test_nll_is_in_single_precision_whatever_the_logits_are():
+    logits, codes = some(CARDINALITIES)
+    half = RaggedLogits(CARDINALITIES).nll(logits.bfloat16(), codes)
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half, RaggedLogits(CARDINALITIES).nll(logits.bfloat16().float(), codes))
+
+
+def test_nll_stays_finite_for_extreme_logits():
+    logits, codes = some(CARDINALITIES, spread=1e4)
+    logits.requires_grad_()
+    nll = RaggedLogits(CARDINALITIES).nll(logits, codes)
+    nll.sum().backward()
+    assert torch.isfinite(nll).all()
+    assert torch.isfinite(logits.grad).all()
+
+
+def test_the_largest_code_of_every_column_is_drawn_and_scored():
+    ragged = RaggedLogits(CARDINALITIES)
+    last = torch.tensor(CARDINALITIES) - 1
+    logits = torch.zeros(1, sum(CARDINALITIES))
+    logits[0, torch.tensor(CARDINALITIES).cumsum(0) - 1] = 100.0
+    assert (ragged.nll(logits, last[None]) < 1e-6).all()
+    every = torch.arange(len(CARDINALITIES))
+    assert torch.equal(ragged.sample(logits.expand(len(every), -1), every, seeded()), last)
+
+
+@pytest.mark.parametrize("column", [0, 2, 3, 4])
+def test_codes_are_drawn_as_often_as_the_softmax_says(column):
+    cardinalities = (3, 1, 40, 2, 17)
+    rows = 20_000
+    logits = torch.randn(1, sum(cardinalities), generator=seeded(3)).expand(rows, -1)
+    drawn = RaggedLogits(cardinalities).sample(logits, torch.full((rows,), column), seeded(column))
+    share = columns_of(logits[:1], cardinalities)[column][0].double().softmax(dim=0).numpy()
+    counts = np.bincount(drawn.numpy(), minlength=cardinalities[column])
+    assert len(counts) == cardinalities[column]
+    assert chisquare(counts, rows * share).pvalue > 0.001
+
+
+def test_every_row_draws_its_own_column_from_its_own_logits():
+    cardinalities = (2, 1, 5, 300)
+    logits = torch.full((200, sum(cardinalities)), -200.0)
+    column = torch.arange(200) % 4
+    sizes = torch.tensor(cardinalities)
+    wanted = torch.arange(200) % sizes[column]
+    logits[torch.arange(200), (sizes.cumsum(0) - sizes)[column] + wanted] = 0.0
+    drawn = RaggedLogits(cardinalities).sample(logits, column, seeded())
+    assert torch.equal(drawn, wanted)
+
+
+def test_draws_stay_within_their_column():
+    logits = torch.zeros(5000, sum(CARDINALITIES))
+    column = torch.randint(len(CARDINALITIES), (5000,), generator=seeded())
+    drawn = RaggedLogits(CARDINALITIES).sample(logits, column, seeded(1))
+    assert (drawn >= 0).all()
+    assert (drawn < torch.tensor(CARDINALITIES)[column]).all()
+
+
+def test_a_table_without_discrete_columns_has_no_logits():
+    ragged = RaggedLogits(())
+    assert ragged.total == 0
+    assert ragged.nll(torch.zeros(4, 0), torch.zeros(4, 0, dtype=torch.long)).shape == (4, 0)
+
+
+def test_padding_stays_within_twice_the_number_of_logits():
+    ragged = RaggedLogits((2,) * 50 + CARDINALITIES)
+    padded = sum(buffer.numel() for name, buffer in ragged.named_buffers() if name.startswith("index"))
+    assert ragged.total <= padded <= 2 * ragged.total
+
+
+def test_nothing_of_it_is_saved_with_the_weights():
+    assert RaggedLogits(CARDINALITIES).state_dict() == {}
