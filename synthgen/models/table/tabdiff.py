@@ -1,17 +1,19 @@
 """TabDiff: joint diffusion over the continuous and discrete variables of a row (Shi et al., 2025)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from synthgen.diffusion.masked import RaggedLogits, draw_masks
+from synthgen.diffusion.masked import draw_masks
 from synthgen.diffusion.preconditioning import edm_loss, edm_preconditioning
 from synthgen.diffusion.schedules import MaskSchedule, PowerMeanSchedule, stratified_uniform
 from synthgen.layout import TableLayout
 from synthgen.models.base import Model
 from synthgen.models.stages import EMA, Batch, GradientStage, Optimization
+from synthgen.networks.ragged import RaggedLogits
 
 __all__ = ["TabDiff"]
 
@@ -26,6 +28,10 @@ class TabDiff(Model):
     Sampling goes back from t = 1. The times at which a row's cells are revealed are drawn beforehand and merged into
     its grid of steps, so that no two cells of a row are ever revealed at once ("first-hitting", Zheng et al., 2025):
     dependent columns stay dependent however few the steps.
+
+    Dropout stays on while sampling: every evaluation is that of a thinned network, as in training, so rows come from
+    the mixture of networks that was fitted (Gal and Ghahramani, 2016). The one network that stands for their average
+    is surer of itself than they are together, and repeats more training rows.
 
     Conditions are approximate: known discrete cells are revealed from the start, known continuous ones are held to
     their own noisy course, as in inpainting.
@@ -69,7 +75,25 @@ class TabDiff(Model):
     ) -> Batch:
         """Rows by the ancestral sampler of both diffusions; see `Model.sample_block`."""
         denoiser = cast(TableDenoiser, self.stages[0].trained)
-        return first_hitting_sampler(denoiser, self.layout, size, steps or self.steps, generator, condition)
+        with _thinned(denoiser, generator):
+            return first_hitting_sampler(denoiser, self.layout, size, steps or self.steps, generator, condition)
+
+
+@contextmanager
+def _thinned(module: nn.Module, generator: torch.Generator) -> Iterator[None]:
+    """Turns dropout on, with `generator` as the source of what is dropped."""
+    dropouts = [part for part in module.modules() if isinstance(part, nn.Dropout)]
+    device = generator.device
+    # Dropout draws from the global generator of its device, which is put back as it was.
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(int(torch.randint(2**62, (), generator=generator, device=device)))
+        try:
+            for dropout in dropouts:
+                dropout.train()
+            yield
+        finally:
+            for dropout in dropouts:
+                dropout.eval()
 
 
 class TableDenoiser(nn.Module):

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 import synthgen
-from synthgen.diffusion.masked import RaggedLogits
 from synthgen.diffusion.schedules import MaskSchedule, PowerMeanSchedule
 from synthgen.layout import TableLayout
 from synthgen.models.table.tabdiff import TableDenoiser, first_hitting_sampler, tabdiff_loss
+from synthgen.networks.ragged import RaggedLogits
 
 JOINT = np.array([[0.30, 0.10, 0.05], [0.02, 0.08, 0.45]])
 
@@ -92,3 +92,22 @@ def test_the_loss_of_the_exact_network_is_the_entropy():
     batch = {"numerical": torch.zeros(400_000, 0), "categorical": torch.stack([cell // 3, cell % 3], dim=1)}
     loss = tabdiff_loss(exact_denoiser(), batch, generator)
     assert float(loss.detach()) == pytest.approx(-(JOINT * np.log(JOINT)).sum(), abs=0.02)
+
+
+def test_sampling_draws_thinned_networks_from_its_own_seed(table_synthesizer):
+    state = torch.get_rng_state()
+    fake = table_synthesizer.sample(50, seed=3)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(99)
+    pd.testing.assert_frame_equal(table_synthesizer.sample(50, seed=3), fake)
+    dropouts = [part for part in table_synthesizer.model.modules() if isinstance(part, nn.Dropout)]
+    assert not any(part.training for part in dropouts)
+    rates = [part.p for part in dropouts]
+    try:
+        for part in dropouts:
+            part.p = 0.0
+        whole = table_synthesizer.sample(50, seed=3)
+    finally:
+        for part, rate in zip(dropouts, rates, strict=True):
+            part.p = rate
+    assert not whole.equals(fake)
