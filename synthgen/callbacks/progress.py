@@ -31,11 +31,11 @@ class ProgressBar(Callback):
         self._bar = Progress(
             TextColumn("training"),
             BarColumn(),
-            TextColumn("{task.fields[seen]} examples, {task.fields[rate]}/s, loss {task.fields[loss]}"),
+            TextColumn("{task.fields[seen]} examples, {task.fields[rate]}/s, {task.fields[losses]}"),
             TimeRemainingColumn(),
             refresh_per_second=4,
         )
-        self._task = self._bar.add_task("training", total=None, seen="0", rate="–", loss="–")
+        self._task = self._bar.add_task("training", total=None, seen="0", rate="–", losses="loss –")
         self._begun = (time.monotonic(), pl_module.samples_seen)
         self._bar.start()
 
@@ -46,14 +46,13 @@ class ProgressBar(Callback):
             return
         self._drawn = now
         begun, seen = self._begun
-        loss = pl_module.latest.get("loss")
         self._bar.update(
             self._task,
             completed=pl_module.samples_seen,
             total=pl_module.budget,
             seen=f"{pl_module.samples_seen:,}",
             rate=f"{(pl_module.samples_seen - seen) / max(now - begun, 1e-9):,.0f}",
-            loss="–" if loss is None else f"{float(loss):.3f}",
+            losses=", ".join(f"{name} {float(value):.3f}" for name, value in pl_module.latest.items()),
         )
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:

@@ -9,7 +9,7 @@ import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
-from synthgen.models.stages import Batch, ClosedFormStage, GradientStage, Stage, StepContext
+from synthgen.models.stages import Batch, ClosedFormStage, Stage, StepContext
 
 __all__ = ["Model", "bf16_pays"]
 
@@ -125,9 +125,7 @@ class Model(LightningModule):
         for i, stage in enumerate(self.stages):
             prefix = f"stage{i}."
             own = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-            stage.trained.load_state_dict(own)
-            if isinstance(stage, GradientStage):
-                stage.module.load_state_dict(own)
+            stage.load_trained(own)
 
     # Training
 
@@ -167,6 +165,7 @@ class Model(LightningModule):
             seen=self.samples_seen - begin,
             total=None if end is None else end - begin,
             examples=examples,
+            data=self._train_stream.tensors,
         )
         self.latest = stage.training_step(batch, context)
         self.samples_seen += examples
@@ -186,6 +185,11 @@ class Model(LightningModule):
     def on_train_batch_end(self, *_: Any) -> None:
         """Runs the closed-form stages that come next, if the stage before them has just ended."""
         self._solve_closed_forms()
+
+    @property
+    def validates(self) -> bool:
+        """Whether some stage has a validation figure."""
+        return any(stage.validates for stage in self.stages)
 
     def on_validation_start(self) -> None:
         """The same noise for every validation, so that its figures compare."""

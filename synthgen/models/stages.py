@@ -4,6 +4,7 @@ Progress is counted in training examples (`samples_seen`), over all processes. L
 follow that count and never a number of optimizer steps.
 """
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable
 from copy import deepcopy
@@ -32,7 +33,7 @@ class Optimization:
         weight_decay: AdamW's decoupled weight decay.
         warmup: Examples over which the learning rate rises.
         cooldown: Share of the stage over which it falls, 0 to 1.
-        clip: Largest norm of the gradient.
+        clip: Largest norm of the gradient; infinity does not look at it.
     """
 
     lr: float = 1e-3
@@ -47,6 +48,18 @@ class Optimization:
         return torch.optim.AdamW(
             parameters, lr=self.lr, betas=(self.betas[0], self.betas[1]), weight_decay=self.weight_decay, fused=True
         )
+
+    def step(
+        self, context: "StepContext", optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], loss: Tensor
+    ) -> None:
+        """One step down `loss`: backward, clip, and the optimizer's own at the rate of the examples seen."""
+        for group in optimizer.param_groups:
+            group["lr"] = self.rate(context.seen, context.total)
+        optimizer.zero_grad()
+        context.backward(loss)
+        if math.isfinite(self.clip):
+            nn.utils.clip_grad_norm_(parameters, self.clip)
+        optimizer.step()
 
     def rate(self, seen: int, total: int | None) -> float:
         """Learning rate after `seen` of `total` examples of the stage; before the total is known, without cool-down."""
@@ -77,8 +90,8 @@ class EMA:
         halflife = max(1.0, min(self.halflife, seen * self.rampup))
         weight = 1 - 0.5 ** (batch / halflife)
         torch._foreach_lerp_(list(average.parameters()), list(module.parameters()), weight)
-        for kept, buffer in zip(average.buffers(), module.buffers(), strict=True):
-            kept.copy_(buffer)
+        if kept := list(average.buffers()):
+            torch._foreach_copy_(kept, list(module.buffers()))
 
 
 class Stage(nn.Module):
@@ -99,6 +112,16 @@ class Stage(nn.Module):
 
     #: Number of optimizers: 2 for a GAN, 0 for a closed form.
     optimizer_count: int = 0
+    #: Whether `validation_loss` says how good `trained` is. If not, the last weights are kept and not the best.
+    validates: bool = True
+
+    def load_trained(self, state: dict[str, Tensor]) -> None:
+        """Takes weights of `trained`, for sampling and as a start for training.
+
+        Raises:
+            RuntimeError: Names or shapes differ.
+        """
+        self.trained.load_state_dict(state)
 
     def optimizers(self) -> list[torch.optim.Optimizer]:
         """`optimizer_count` new optimizers, in the order in which `training_step` gets them."""
@@ -128,6 +151,7 @@ class StepContext:
         seen: Examples that this stage has seen before this batch.
         total: Examples that it will see; None while that is not fixed.
         examples: Examples in this batch, over all processes.
+        data: The whole encoded training data, resident on the device, for a stage that draws from it by itself.
     """
 
     optimizers: list[torch.optim.Optimizer]
@@ -136,6 +160,7 @@ class StepContext:
     seen: int
     total: int | None
     examples: int
+    data: Batch
 
 
 class GradientStage(Stage):
@@ -171,6 +196,11 @@ class GradientStage(Stage):
         """The average where there is one, else the module."""
         return self.module if self.average is None else self.average
 
+    def load_trained(self, state: dict[str, Tensor]) -> None:
+        """Both the module and its average."""
+        super().load_trained(state)
+        self.module.load_state_dict(state)
+
     def optimizers(self) -> list[torch.optim.Optimizer]:
         """One, over the module's parameters."""
         return [self.optimization.optimizer([p for p in self.module.parameters() if p.requires_grad])]
@@ -178,13 +208,8 @@ class GradientStage(Stage):
     def training_step(self, batch: Batch, context: StepContext) -> dict[str, Tensor]:
         """Loss, backward, clip, step, average."""
         (optimizer,) = context.optimizers
-        for group in optimizer.param_groups:
-            group["lr"] = self.optimization.rate(context.seen, context.total)
         loss = self.loss(self.module, batch, context.generator)
-        optimizer.zero_grad()
-        context.backward(loss)
-        nn.utils.clip_grad_norm_(self.module.parameters(), self.optimization.clip)
-        optimizer.step()
+        self.optimization.step(context, optimizer, list(self.module.parameters()), loss)
         if self.ema and self.average is not None:
             self.ema.update(self.average, self.module, context.examples, context.seen + context.examples)
         return {"loss": loss.detach()}

@@ -106,7 +106,7 @@ def fit_model(
     )
     batch = data.batch_size * trainer.world_size
     trainer.val_check_interval = max(1, validate_every // batch)
-    if data.validation is None:
+    if data.validation is None or not model.validates:
         trainer.limit_val_batches = 0
     checkpoint = folder.last_checkpoint if resume and folder.last_checkpoint.is_file() else None
     interrupted = _fit_until_interrupt(trainer, model, data, checkpoint)

@@ -48,7 +48,8 @@ def test_warmup_and_cooldown_may_be_nothing_or_all():
 
 
 def step_context(optimizers, **changes):
-    facts = {"backward": torch.Tensor.backward, "generator": torch.Generator(), "seen": 0, "total": 100, "examples": 4}
+    facts = {"backward": torch.Tensor.backward, "generator": torch.Generator(), "seen": 0, "total": 100}
+    facts |= {"examples": 4, "data": {}}
     return StepContext(optimizers=optimizers, **{**facts, **changes})
 
 

@@ -1,0 +1,146 @@
+"""What GANs share: losses, gradient penalties, and a stage of two networks with an optimizer each."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from synthgen.models.stages import EMA, Batch, Optimization, Stage, StepContext
+
+__all__ = ["ADVERSARIAL_LOSSES", "AdversarialLoss", "AdversarialStage", "gradient_penalty", "r1_penalty"]
+
+Score = Callable[[Tensor], Tensor]
+
+
+class AdversarialLoss(NamedTuple):
+    """The two sides of a GAN's objective, both to be minimised.
+
+    Attributes:
+        discriminator: (scores of real, scores of fake examples) to a scalar.
+        generator: Scores of fake examples to a scalar.
+    """
+
+    discriminator: Callable[[Tensor, Tensor], Tensor]
+    generator: Callable[[Tensor], Tensor]
+
+
+ADVERSARIAL_LOSSES = {
+    # Goodfellow et al., 2014, section 3: the generator ascends log D instead of descending log(1 − D).
+    "non_saturating": AdversarialLoss(
+        lambda real, fake: softplus(-real).mean() + softplus(fake).mean(), lambda fake: softplus(-fake).mean()
+    ),
+    # Lim and Ye, 2017.
+    "hinge": AdversarialLoss(
+        lambda real, fake: (1 - real).relu().mean() + (1 + fake).relu().mean(), lambda fake: -fake.mean()
+    ),
+    # Arjovsky et al., 2017; the critic needs a penalty that bounds its slope.
+    "wasserstein": AdversarialLoss(lambda real, fake: fake.mean() - real.mean(), lambda fake: -fake.mean()),
+}
+
+
+class AdversarialStage(Stage):
+    """A generator and a discriminator that learn against each other, one step each for every batch.
+
+    A loss of either says how the two compare and not how good samples are, so there is no validation figure, and the
+    generator's average at the end is what is kept.
+
+    Args:
+        generator: What sampling uses.
+        discriminator: Scores examples; higher is more real.
+        discriminator_loss: (generator, discriminator, batch, context) to a scalar, penalties included.
+        generator_loss: The same for the generator.
+        generator_optimization: How the generator is fitted.
+        discriminator_optimization: How the discriminator is.
+        ema: Average of the generator that sampling uses, or None for the generator itself.
+        share: Share of the model's budget.
+    """
+
+    optimizer_count = 2
+    validates = False
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        discriminator_loss: Callable[..., Tensor],
+        generator_loss: Callable[..., Tensor],
+        generator_optimization: Optimization,
+        discriminator_optimization: Optimization,
+        ema: EMA | None = None,
+        share: float = 1.0,
+    ) -> None:
+        super().__init__(share)
+        self.generator = generator
+        self.discriminator = discriminator
+        self.losses = (generator_loss, discriminator_loss)
+        self.optimizations = (generator_optimization, discriminator_optimization)
+        self.ema = ema
+        self.average = deepcopy(generator).requires_grad_(False).eval() if ema else None
+
+    @property
+    def trained(self) -> nn.Module:
+        """The generator's average where there is one, else the generator."""
+        return self.generator if self.average is None else self.average
+
+    def load_trained(self, state: dict[str, Tensor]) -> None:
+        """Both the generator and its average; the discriminator starts anew."""
+        super().load_trained(state)
+        self.generator.load_state_dict(state)
+
+    def optimizers(self) -> list[torch.optim.Optimizer]:
+        """The generator's, then the discriminator's."""
+        networks = (self.generator, self.discriminator)
+        return [how.optimizer(list(network.parameters())) for how, network in zip(self.optimizations, networks)]
+
+    def training_step(self, batch: Batch, context: StepContext) -> dict[str, Tensor]:
+        """One step of the discriminator, one of the generator, then the average."""
+        losses = {}
+        for i, name in ((1, "discriminator"), (0, "generator")):
+            network, other = (self.generator, self.discriminator)[:: 1 if i == 0 else -1]
+            # The other side's weights take no gradient: that saves a third of the backward pass.
+            other.requires_grad_(False)
+            loss = self.losses[i](self.generator, self.discriminator, batch, context)
+            self.optimizations[i].step(context, context.optimizers[i], list(network.parameters()), loss)
+            other.requires_grad_(True)
+            losses[f"{name}_loss"] = loss.detach()
+            # Under mixed precision both halves lie in one autocast region, whose copies of the weights are now stale.
+            torch.clear_autocast_cache()
+        if self.ema and self.average is not None:
+            self.ema.update(self.average, self.generator, context.examples, context.seen + context.examples)
+        return losses
+
+
+def gradient_penalty(score: Score, real: Tensor, fake: Tensor, generator: torch.Generator) -> Tensor:
+    """Mean of (‖∇ score(x)‖ − 1)² at points drawn evenly between pairs of real and fake examples.
+
+    WGAN-GP (Gulrajani et al., 2017, equation 3), without its factor λ.
+
+    Args:
+        score: Examples to scores, one each or one for several examples together.
+        real: (batch, …).
+        fake: Of the same shape.
+        generator: Source of the points.
+    """
+    place = torch.rand(len(real), *(1,) * (real.ndim - 1), generator=generator, device=real.device)
+    gradient = _gradient(score, real + place * (fake - real))
+    return (gradient.norm(dim=1) - 1).square().mean()
+
+
+def r1_penalty(score: Score, real: Tensor) -> Tensor:
+    """Mean of ‖∇ score(x)‖² at real examples (Mescheder et al., 2018, equation 9), without its factor γ / 2.
+
+    Args:
+        score: Examples to scores.
+        real: (batch, …).
+    """
+    return _gradient(score, real).square().sum(dim=1).mean()
+
+
+def _gradient(score: Score, points: Tensor) -> Tensor:
+    """(batch, features) gradients of the scores, themselves differentiable."""
+    points = points.detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(score(points).sum(), points, create_graph=True)
+    return gradient.flatten(1).float()
