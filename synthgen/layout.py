@@ -111,10 +111,13 @@ class TableLayout:
     Attributes:
         numerical: Number of continuous values a row, each encoded to be roughly standard normal.
         cardinalities: Number of codes of each discrete variable; its codes are 0 .. cardinality − 1.
+        ordered: For each discrete variable, how many of its first codes stand for numbers in increasing order: all of
+            them, all but the last one, which then stands for "missing", or 0. Empty when that is 0 everywhere.
     """
 
     numerical: int
     cardinalities: tuple[int, ...]
+    ordered: tuple[int, ...] = ()
 
     @property
     def categorical(self) -> int:

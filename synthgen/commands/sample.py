@@ -52,9 +52,10 @@ def run(config: DictConfig) -> None:
         write_table(drawn, output)
     else:
         write_images(drawn, output)
-    Console(highlight=False, soft_wrap=True).print(
-        f"{n:,} {'rows' if isinstance(drawn, pd.DataFrame) else 'images'}: {output}"
-    )
+    console = Console(highlight=False, soft_wrap=True)
+    if (acceptance := synthesizer.model.acceptance) is not None:
+        console.print(f"{acceptance.rate:.2%} of {acceptance.drawn:,} rows drawn met the condition")
+    console.print(f"{n:,} {'rows' if isinstance(drawn, pd.DataFrame) else 'images'}: {output}")
 
 
 def _condition(given: Any) -> Any:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from synthgen.models.stages import Batch, ClosedFormStage, Stage, StepContext
 
-__all__ = ["Model", "bf16_pays"]
+__all__ = ["Acceptance", "Model", "bf16_pays"]
 
 
 class Model(LightningModule):
@@ -25,6 +25,7 @@ class Model(LightningModule):
         samples_seen: Training examples seen so far, over all processes.
         budget: Training examples in all; None while a run in time has not yet fixed it.
         seed: Of the training noise.
+        acceptance: Of the latest `sample` with a condition, where the model keeps to it by rejection.
     """
 
     conditioning: Literal["exact", "rejection", "approximate", "none"] = "none"
@@ -38,6 +39,7 @@ class Model(LightningModule):
         self.samples_seen = 0
         self.budget: int | None = None
         self.seed = 0
+        self.acceptance: Acceptance | None = None
         self.latest: dict[str, Tensor] = {}
         self._solved = 0  # stages that have ended
         self._stage_optimizers: list[list[Any]] = []
@@ -85,6 +87,7 @@ class Model(LightningModule):
             Encoded examples, on the CPU, for `codec.decode`.
         """
         self.eval()
+        self.acceptance = Acceptance() if condition is not None and self.conditioning == "rejection" else None
         parts = []
         for block in range(start // self.block_size, -(-(start + n) // self.block_size)):
             first = block * self.block_size
@@ -239,6 +242,19 @@ class Model(LightningModule):
             else:
                 stage.fit(self._train_stream.tensors)
             self._solved += 1
+
+
+class Acceptance:
+    """Counts how many of the rows that were drawn had the wanted cells."""
+
+    def __init__(self) -> None:
+        self.drawn = 0
+        self.accepted = 0
+
+    @property
+    def rate(self) -> float:
+        """Share of the rows drawn that were as wanted, 0 to 1; 1 before anything was drawn."""
+        return self.accepted / self.drawn if self.drawn else 1.0
 
 
 def bf16_pays(device: torch.device) -> bool:

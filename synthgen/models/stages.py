@@ -172,6 +172,8 @@ class GradientStage(Stage):
         optimization: How.
         ema: Average that sampling uses, or None for the module itself.
         share: Share of the model's budget.
+        validation: What says how good the module is, of the same form as `loss`, where the loss has weights that help
+            to learn and mean nothing; by default the loss.
     """
 
     def __init__(
@@ -181,10 +183,12 @@ class GradientStage(Stage):
         optimization: Optimization,
         ema: EMA | None = None,
         share: float = 1.0,
+        validation: Callable[[Any, Batch, torch.Generator], Tensor] | None = None,
     ) -> None:
         super().__init__(share)
         self.module = module
         self.loss = loss
+        self.validation = validation or loss
         self.optimization = optimization
         self.ema = ema
         self.average = deepcopy(module).requires_grad_(False).eval() if ema else None
@@ -216,18 +220,19 @@ class GradientStage(Stage):
 
     @torch.no_grad()
     def validation_loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
-        """The loss of what sampling uses."""
-        return self.loss(self.trained, batch, generator)
+        """The validation objective of what sampling uses."""
+        return self.validation(self.trained, batch, generator)
 
 
 class ClosedFormStage(Stage):
-    """A module that is fitted to the whole encoded data at once.
+    """A module that is fitted to the whole encoded data at once, and takes no share of the budget.
 
     Args:
         module: What is fitted; its state is all that sampling needs.
         solve: (module, data) fits the module in place.
-        share: Share of the budget; it takes no examples whatever this is.
     """
+
+    validates = False
 
     def __init__(self, module: nn.Module, solve: Callable[[nn.Module, Batch], None]) -> None:
         super().__init__(share=0.0)

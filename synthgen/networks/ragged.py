@@ -58,6 +58,65 @@ class RaggedLogits(nn.Module):
             result = result.index_copy(1, columns, nll.view(len(logits), -1))
         return result
 
+    def relaxed(self, logits: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
+        """Nearly one-hot draws of every column that gradients pass through: Gumbel-softmax (Jang et al., 2017).
+
+        Args:
+            logits: (batch, sum of cardinalities).
+            temperature: Towards 0 draws become one-hot and gradients wild.
+            generator: Source of the draws, on the device of `logits`.
+
+        Returns:
+            (batch, sum of cardinalities), float32; each column's values sum to 1.
+        """
+        noisy = (logits.float() + _gumbel(logits.shape, generator)) / temperature
+        padded = nn.functional.pad(noisy, (0, 1), value=-torch.inf)
+        result = torch.zeros_like(padded)
+        for i in range(self._buckets):
+            index = self.get_buffer(f"index_{i}")
+            grouped = padded.index_select(1, index.flatten()).view(len(logits), *index.shape)
+            result = result.index_copy(1, index.flatten(), grouped.softmax(dim=2).flatten(1))
+        return result[:, : self.total]
+
+    def draw(self, logits: Tensor, generator: torch.Generator) -> Tensor:
+        """Draws the codes of every column.
+
+        Args:
+            logits: (batch, sum of cardinalities).
+            generator: Source of the draws, on the device of `logits`.
+
+        Returns:
+            (batch, columns) codes.
+        """
+        noisy = logits.float() + _gumbel(logits.shape, generator)
+        padded = nn.functional.pad(noisy, (0, 1), value=-torch.inf)
+        codes = torch.zeros(len(logits), len(self.sizes), dtype=torch.long, device=logits.device)
+        for i in range(self._buckets):
+            columns, index = self.get_buffer(f"columns_{i}"), self.get_buffer(f"index_{i}")
+            grouped = padded.index_select(1, index.flatten()).view(len(logits), *index.shape)
+            codes[:, columns] = grouped.argmax(dim=2)
+        return codes
+
+    def one_hot(self, codes: Tensor) -> Tensor:
+        """(batch, columns) codes to (batch, sum of cardinalities) of zeros and one 1 a column, float32."""
+        zeros = torch.zeros(len(codes), self.total, device=codes.device)
+        return zeros.scatter_(1, codes.long() + self.offsets, 1.0)
+
+    def column(self, logits: Tensor, column: Tensor) -> Tensor:
+        """The logits of one column a row.
+
+        Args:
+            logits: (batch, sum of cardinalities).
+            column: (batch,) which column of each row.
+
+        Returns:
+            (batch, largest cardinality), float32; −inf beyond the column's own.
+        """
+        within = torch.arange(self.largest, device=logits.device)
+        inside = within < self.sizes[column, None]
+        index = (self.offsets[column, None] + within).clamp(max=self.total - 1)
+        return logits.float().gather(1, index).masked_fill(~inside, -torch.inf)
+
     def sample(self, logits: Tensor, column: Tensor, generator: torch.Generator) -> Tensor:
         """Draws the code of one column a row.
 
@@ -69,10 +128,11 @@ class RaggedLogits(nn.Module):
         Returns:
             (batch,) codes.
         """
-        within = torch.arange(self.largest, device=logits.device)
-        inside = within < self.sizes[column, None]
-        index = (self.offsets[column, None] + within).clamp(max=self.total - 1)
-        chosen = logits.float().gather(1, index).masked_fill(~inside, -torch.inf)
-        uniform = torch.rand(chosen.shape, generator=generator, device=logits.device).clamp_min_(1e-20)
-        # Gumbel-max: the largest logit + Gumbel noise is a draw from the softmax.
-        return (chosen - (-uniform.log()).log()).argmax(dim=1)
+        chosen = self.column(logits, column)
+        return (chosen + _gumbel(chosen.shape, generator)).argmax(dim=1)
+
+
+def _gumbel(shape: torch.Size, generator: torch.Generator) -> Tensor:
+    """Gumbel noise: the place of the largest logit + noise is a draw from the softmax (Gumbel-max)."""
+    exponential = torch.empty(shape, device=generator.device).exponential_(generator=generator)
+    return exponential.clamp_min_(1e-20).log_().neg_()

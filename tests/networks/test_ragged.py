@@ -125,3 +125,53 @@ def test_padding_stays_within_twice_the_number_of_logits():
 
 def test_nothing_of_it_is_saved_with_the_weights():
     assert RaggedLogits(CARDINALITIES).state_dict() == {}
+
+
+def test_one_hot_codes_are_side_by_side():
+    _, codes = some(CARDINALITIES)
+    expected = torch.cat([functional.one_hot(codes[:, j], c) for j, c in enumerate(CARDINALITIES)], dim=1)
+    assert torch.equal(RaggedLogits(CARDINALITIES).one_hot(codes), expected.float())
+
+
+def test_the_logits_of_one_column_a_row():
+    logits, _ = some((3, 1, 5), rows=3)
+    ragged = RaggedLogits((3, 1, 5))
+    picked = ragged.column(logits, torch.tensor([2, 0, 1]))
+    assert torch.equal(picked[0], logits[0, 4:])
+    assert torch.equal(picked[1, :3], logits[1, :3])
+    assert torch.equal(picked[2, :1], logits[2, 3:4])
+    assert (picked[1, 3:] == -torch.inf).all()
+
+
+def test_every_column_is_drawn_as_often_as_its_softmax_says():
+    cardinalities, rows = (3, 1, 40, 2, 17), 20_000
+    logits = torch.randn(1, sum(cardinalities), generator=seeded(3))
+    drawn = RaggedLogits(cardinalities).draw(logits.expand(rows, -1), seeded())
+    assert (drawn[:, 1] == 0).all()
+    for j, column in enumerate(columns_of(logits, cardinalities)):
+        if cardinalities[j] == 1:
+            continue
+        counts = np.bincount(drawn[:, j].numpy(), minlength=cardinalities[j])
+        assert chisquare(counts, rows * column[0].double().softmax(dim=0).numpy()).pvalue > 0.001
+    pairs = np.corrcoef(drawn[:, 0].numpy(), drawn[:, 4].numpy())
+    assert abs(pairs[0, 1]) < 0.03, "columns are drawn independently"
+
+
+@pytest.mark.parametrize("temperature", [0.05, 0.5])
+def test_relaxed_draws_sum_to_one_a_column_and_lean_to_the_drawn_code(temperature):
+    logits, _ = some(CARDINALITIES, rows=300)
+    ragged = RaggedLogits(CARDINALITIES)
+    relaxed = ragged.relaxed(logits, temperature, seeded(5))
+    for column in columns_of(relaxed, CARDINALITIES):
+        torch.testing.assert_close(column.sum(dim=1), torch.ones(300))
+    drawn = ragged.draw(logits, seeded(5))  # the same noise
+    largest = torch.stack([column.argmax(dim=1) for column in columns_of(relaxed, CARDINALITIES)], dim=1)
+    assert torch.equal(largest, drawn)
+
+
+def test_gradients_pass_through_relaxed_draws():
+    logits, _ = some((3, 5), rows=4)
+    logits.requires_grad_()
+    (RaggedLogits((3, 5)).relaxed(logits, 0.5, seeded())[:, 0].sum()).backward()
+    assert (logits.grad[:, :3] != 0).any()
+    assert (logits.grad[:, 3:] == 0).all()

@@ -110,8 +110,15 @@ class TableCodec:
     @property
     def layout(self) -> TableLayout:
         """What a model sees of a row."""
-        cardinalities = tuple(self.encodings[name].cardinality for name in self._discrete)
-        return TableLayout(len(self._continuous), cardinalities)
+        discrete = [(self.schema[name], self.encodings[name]) for name in self._discrete]
+        return TableLayout(
+            numerical=len(self._continuous),
+            cardinalities=tuple(encoding.cardinality for _, encoding in discrete),
+            ordered=tuple(
+                len(encoding.values) if column.numerical and not encoding.continuous else 0
+                for column, encoding in discrete
+            ),
+        )
 
     def encode(self, frame: pd.DataFrame) -> dict[str, Tensor]:
         """Rows as tensors.

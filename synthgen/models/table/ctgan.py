@@ -1,0 +1,230 @@
+"""CTGAN: a conditional GAN over the columns of a table (Xu et al., 2019)."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from synthgen.errors import SynthgenError
+from synthgen.layout import TableLayout
+from synthgen.models.adversarial import ADVERSARIAL_LOSSES, AdversarialStage, gradient_penalty
+from synthgen.models.base import Model
+from synthgen.models.stages import EMA, Batch, Optimization, StepContext
+from synthgen.models.table.features import RowFeatures, features_stage
+from synthgen.models.table.rejection import by_rejection
+from synthgen.networks.ragged import RaggedLogits
+
+__all__ = ["CTGAN"]
+
+
+class CTGAN(Model):
+    """A Wasserstein GAN with gradient penalty whose generator is told one cell of the row that it shall make.
+
+    In training that cell is drawn column by column, and within a column by the logarithm of a code's frequency, so that
+    rare codes are learned too; the real row beside it is one that has the cell ("training-by-sampling", section 4.3).
+    The discriminator judges several rows at once ("PacGAN", Lin et al., 2018), which shows it a generator that
+    repeats itself. Unlike the paper's, numbers are standard normal by rank and not modes of a mixture.
+
+    Conditions are kept by rejection: the generator is told the rarest of the wanted cells that it knows, and rows are
+    drawn until all cells are as wanted.
+
+    Args:
+        layout: What a row is made of.
+        network: (inputs, outputs, …) to a network such as `MLP`.
+        generator_optimization: How the generator is fitted.
+        discriminator_optimization: How the discriminator is.
+        ema: Average of the generator that sampling uses.
+        latent: Numbers of noise that a row is made from.
+        pac: Rows that the discriminator judges together.
+        penalty: Weight of the gradient penalty, λ of Gulrajani et al. (2017).
+        temperature: Of the generator's nearly one-hot codes.
+        dropout: Share of the discriminator's hidden features dropped in training.
+    """
+
+    conditioning = "rejection"
+
+    def __init__(
+        self,
+        layout: TableLayout,
+        network: Callable[..., nn.Module],
+        generator_optimization: Optimization,
+        discriminator_optimization: Optimization,
+        ema: EMA,
+        latent: int = 128,
+        pac: int = 10,
+        penalty: float = 10.0,
+        temperature: float = 0.2,
+        dropout: float = 0.0,
+    ) -> None:
+        features = features_stage(layout)
+        rows = cast(RowFeatures, features.module)
+        width, told = rows.width, rows.blocks.total
+        adversarial = AdversarialStage(
+            RowGenerator(network(latent + told, width, batch_norm=True, dense=True), latent, rows.numbers),
+            network(pac * (width + told), 1, slope=0.2, dropout=dropout),
+            self._discriminator_loss,
+            self._generator_loss,
+            generator_optimization,
+            discriminator_optimization,
+            ema,
+        )
+        super().__init__([features, adversarial])
+        self.layout = layout
+        self.pac = pac
+        self.penalty = penalty
+        self.temperature = temperature
+        self._rows_by_code: RowsByCode | None = None
+
+    @property
+    def features(self) -> RowFeatures:
+        """The dense form of rows."""
+        return cast(RowFeatures, self.stages[0].trained)
+
+    def sample_block(self, size: int, condition: Batch | None, generator: torch.Generator, **_: Any) -> Batch:
+        """Rows by one pass of the generator, or by many where a condition has to be met; see `Model.sample_block`."""
+        if condition is None:
+            return self._draw(size, None, generator)
+        assert self.acceptance is not None
+        return by_rejection(lambda wishes: self._draw(size, wishes, generator), condition, self.acceptance)
+
+    @property
+    def _features(self) -> RowFeatures:
+        return cast(RowFeatures, self.stages[0].trained)
+
+    def _draw(self, size: int, wishes: Batch | None, generator: torch.Generator) -> Batch:
+        features = self._features
+        told = torch.zeros(size, features.blocks.total, device=generator.device)
+        if features.blocks.total:
+            block = torch.randint(len(features.blocks.sizes), (size,), generator=generator, device=told.device)
+            code = features.blocks.sample(features.shares.log().expand(size, -1), block, generator)
+            if wishes is not None:
+                block, code = self._rarest(wishes, block, code)
+            told.scatter_(1, (features.blocks.offsets[block] + code)[:, None], 1.0)
+        numbers, logits = self.stages[1].trained(told, generator)
+        return features.to_batch(numbers.float(), features.blocks.draw(logits, generator))
+
+    def _rarest(self, wishes: Batch, block: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
+        """Of the wanted cells the rarest that the generator can be told, and where there is none what was drawn."""
+        wanted, known = self._features.block_codes(wishes), self._features.known_blocks(wishes["categorical_known"])
+        share = self._features.shares[wanted + self._features.blocks.offsets].masked_fill(~known, 2.0)
+        rarest, tells = share.argmin(dim=1), known.any(dim=1)
+        return torch.where(tells, rarest, block), torch.where(tells, wanted.gather(1, rarest[:, None])[:, 0], code)
+
+    def _discriminator_loss(
+        self, generator: "RowGenerator", discriminator: nn.Module, batch: Batch, context: StepContext
+    ) -> Tensor:
+        cells = self._cells(batch, context)
+        rows = batch if cells.row is None else {name: tensor[cells.row] for name, tensor in context.data.items()}
+        numbers = self._features.to_numbers(rows, context.generator)[: len(cells.told)]
+        codes = self._features.blocks.one_hot(self._features.block_codes(rows))[: len(cells.told)]
+        real = self._packed(torch.cat([numbers, codes, cells.told], dim=1))
+        fake = self._packed(self._fake(generator, cells, context)[0])
+        scores = discriminator(torch.cat([real, fake])).float()
+        loss = ADVERSARIAL_LOSSES["wasserstein"].discriminator(*scores.split(len(real)))
+        return loss + self.penalty * gradient_penalty(discriminator, real, fake, context.generator)
+
+    def _generator_loss(
+        self, generator: "RowGenerator", discriminator: nn.Module, batch: Batch, context: StepContext
+    ) -> Tensor:
+        cells = self._cells(batch, context)
+        fake, logits = self._fake(generator, cells, context)
+        loss = ADVERSARIAL_LOSSES["wasserstein"].generator(discriminator(self._packed(fake)).float())
+        if cells.row is None:
+            return loss
+        # The cell that the generator was told shall be in the row that it makes.
+        return loss + nn.functional.cross_entropy(self._features.blocks.column(logits, cells.block), cells.code)
+
+    def _fake(self, generator: "RowGenerator", cells: "Cells", context: StepContext) -> tuple[Tensor, Tensor]:
+        """Features of rows that the generator makes, what it was told beside them, and the logits of their codes."""
+        numbers, logits = generator(cells.told, context.generator)
+        codes = self._features.blocks.relaxed(logits, self.temperature, context.generator)
+        return torch.cat([numbers.float(), codes, cells.told], dim=1), logits
+
+    def _packed(self, rows: Tensor) -> Tensor:
+        return rows.reshape(len(rows) // self.pac, -1)
+
+    def _cells(self, batch: Batch, context: StepContext) -> "Cells":
+        """What the generator is told of each row of a batch; none where a table has numbers alone."""
+        size = len(batch["categorical"]) // self.pac * self.pac
+        if not size:
+            raise SynthgenError(f"data.batch_size: found {len(batch['categorical'])}, expected at least pac={self.pac}")
+        if not self._features.blocks.total:
+            nothing = torch.zeros(size, 0, device=context.generator.device)
+            return Cells(nothing, nothing, nothing, None)
+        if self._rows_by_code is None or self._rows_by_code.data is not context.data:
+            self._rows_by_code = RowsByCode(self._features, context.data)
+        return self._rows_by_code.draw(size, context.generator)
+
+
+class RowGenerator(nn.Module):
+    """Noise and what is told of a row to its numbers and the logits of its codes.
+
+    Args:
+        network: (latent + told features) to numbers and logits, side by side.
+        latent: Numbers of noise.
+        numbers: Numbers of a row.
+    """
+
+    def __init__(self, network: nn.Module, latent: int, numbers: int) -> None:
+        super().__init__()
+        self.network = network
+        self.latent = latent
+        self.numbers = numbers
+
+    def forward(self, told: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """(batch, told features) to (batch, numbers) and (batch, sum of cardinalities)."""
+        noise = torch.randn(len(told), self.latent, generator=generator, device=told.device)
+        output = self.network(torch.cat([noise, told], dim=1))
+        return output[:, : self.numbers], output[:, self.numbers :]
+
+
+class Cells(NamedTuple):
+    """One cell each of several rows.
+
+    Attributes:
+        told: (rows, sum of cardinalities) one-hot.
+        block: (rows,) which block it is of.
+        code: (rows,) its code.
+        row: (rows,) a training row that has it, or None where there is nothing to tell.
+    """
+
+    told: Tensor
+    block: Tensor
+    code: Tensor
+    row: Tensor | None
+
+
+class RowsByCode:
+    """Training rows sorted by the code of every block, so that a row with a wanted code is one look-up.
+
+    Args:
+        features: Says what the blocks are.
+        data: All training rows, encoded, on the device.
+    """
+
+    def __init__(self, features: RowFeatures, data: Batch) -> None:
+        self.data = data
+        self.blocks: RaggedLogits = features.blocks
+        codes = features.block_codes(data)
+        self.order = codes.argsort(dim=0, stable=True)
+        self.counts = torch.bincount((codes + self.blocks.offsets).flatten(), minlength=self.blocks.total)
+        sizes = self.blocks.sizes
+        of_block = torch.arange(len(sizes), device=codes.device).repeat_interleave(sizes)
+        self.begin = self.counts.cumsum(0) - self.counts - of_block * len(codes)
+        weight = (1 + self.counts.double()).log()
+        total = torch.zeros(len(sizes), dtype=torch.double, device=codes.device).index_add_(0, of_block, weight)
+        # Block j takes [j, j + 1): one search finds block and code at once.
+        self.cumulative = (weight / total[of_block]).cumsum(0)
+
+    def draw(self, size: int, generator: torch.Generator) -> Cells:
+        """Cells by block, evenly, and by code, by the logarithm of its frequency; and a row that has it."""
+        device = generator.device
+        block = torch.randint(len(self.blocks.sizes), (size,), generator=generator, device=device)
+        place, within = torch.rand(2, size, generator=generator, device=device, dtype=torch.double)
+        flat = torch.searchsorted(self.cumulative, block + place, right=True)
+        last = self.blocks.offsets[block] + self.blocks.sizes[block] - 1
+        flat = flat.clamp(self.blocks.offsets[block], last)
+        rank = self.begin[flat] + (within * self.counts[flat]).long()
+        told = torch.zeros(size, self.blocks.total, device=device).scatter_(1, flat[:, None], 1.0)
+        return Cells(told, block, flat - self.blocks.offsets[block], self.order[rank, block])
