@@ -172,6 +172,8 @@ class GradientStage(Stage):
         optimization: How.
         ema: Average that sampling uses, or None for the module itself.
         share: Share of the model's budget.
+        validation: What validation measures, of the same arguments as `loss`; None for the loss. For a loss that
+            weighs or bends what its value shall say, as a VAE's does.
     """
 
     def __init__(
@@ -181,10 +183,12 @@ class GradientStage(Stage):
         optimization: Optimization,
         ema: EMA | None = None,
         share: float = 1.0,
+        validation: Callable[[Any, Batch, torch.Generator], Tensor] | None = None,
     ) -> None:
         super().__init__(share)
         self.module = module
         self.loss = loss
+        self.validation = validation or loss
         self.optimization = optimization
         self.ema = ema
         self.average = deepcopy(module).requires_grad_(False).eval() if ema else None
@@ -216,8 +220,8 @@ class GradientStage(Stage):
 
     @torch.no_grad()
     def validation_loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
-        """The loss of what sampling uses."""
-        return self.loss(self.trained, batch, generator)
+        """The validation objective of what sampling uses."""
+        return self.validation(self.trained, batch, generator)
 
 
 class ClosedFormStage(Stage):
