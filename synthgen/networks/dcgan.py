@@ -121,5 +121,5 @@ class DCGANDiscriminator(nn.Module):
             for conv in self.convs:
                 hidden = functional.leaky_relu(conv(hidden), 0.2)
             features = hidden.float().sum(dim=(2, 3))
-            score = self.score(features).squeeze(1)
+            score = self.score(features).squeeze(1).float()
             return score if self.label is None else score + (self.label(label) * features).sum(dim=1)

@@ -21,7 +21,8 @@ class DCGAN(Model):
     """A generator of images and a discriminator that tells them from real ones.
 
     Conditions on the class are exact as far as the generator has learned the class: it is an input. Labels are drawn
-    from the training distribution where a condition leaves them free. Sampling uses the generator's average alone.
+    from the training distribution where a condition leaves them free. Sampling uses the generator's average alone, with
+    the running statistics of the generator itself: as the rate falls to zero, weights and statistics belong together.
 
     Args:
         layout: What an image is.

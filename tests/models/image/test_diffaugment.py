@@ -1,7 +1,6 @@
 import pytest
 import torch
 
-from synthgen.errors import SynthgenError
 from synthgen.models.image.diffaugment import AUGMENTATIONS, diff_augment
 
 
@@ -78,8 +77,3 @@ def test_every_image_has_its_own_draw_and_the_generator_alone_decides():
     assert len(changed.flatten(1).unique(dim=0)) == 32
     assert torch.equal(changed, diff_augment(x, list(AUGMENTATIONS), seeded()))
     assert torch.equal(diff_augment(x, [], seeded()), x)
-
-
-def test_an_unknown_augmentation_is_named():
-    with pytest.raises(SynthgenError, match=r"augment: unknown 'cutot'.*cutout"):
-        diff_augment(images(), ["cutot"], seeded())
