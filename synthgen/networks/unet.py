@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from synthgen.networks.embeddings import FourierFeatures
+from synthgen.networks.residual import Downsample, ResidualBlock, Upsample, group_norm
 
 __all__ = ["UNet"]
 
@@ -57,20 +58,20 @@ class UNet(nn.Module):
         skips, current = [width], width
         for level, wide in enumerate(widths):
             if level:
-                self.down.append(_Down(current))
+                self.down.append(Downsample(current))
                 skips.append(current)
             for _ in range(blocks):
-                self.down.append(_Block(current, wide, features, dropout, level in attention))
+                self.down.append(ResidualBlock(current, wide, features, dropout, level in attention))
                 skips.append(current := wide)
-        self.middle = nn.ModuleList(_Block(current, current, features, dropout, i == 0) for i in range(2))
+        self.middle = nn.ModuleList(ResidualBlock(current, current, features, dropout, i == 0) for i in range(2))
         self.up = nn.ModuleList()
         for level, wide in reversed(list(enumerate(widths))):
             for _ in range(blocks + 1):
-                self.up.append(_Block(current + skips.pop(), wide, features, dropout, level in attention))
+                self.up.append(ResidualBlock(current + skips.pop(), wide, features, dropout, level in attention))
                 current = wide
             if level:
-                self.up.append(_Up(current))
-        self.norm = _group_norm(current)
+                self.up.append(Upsample(current))
+        self.norm = group_norm(current)
         self.out = nn.Conv2d(current, channels * patch**2, 3, padding=1)
         for parameter in self.out.parameters():
             nn.init.zeros_(parameter)
@@ -103,70 +104,7 @@ class UNet(nn.Module):
         for layer in self.middle:
             hidden = layer(hidden, context)
         for layer in self.up:
-            joined = hidden if isinstance(layer, _Up) else torch.cat([hidden, skips.pop()], dim=1)
+            joined = hidden if isinstance(layer, Upsample) else torch.cat([hidden, skips.pop()], dim=1)
             hidden = layer(joined, context)
         output = self.out(functional.silu(self.norm(hidden)))
         return functional.pixel_shuffle(output, self.patch)[:, :, :height, :width]
-
-
-class _Block(nn.Module):
-    """Two convolutions, the second modulated by the context, around a shortcut; then attention where asked for."""
-
-    def __init__(self, channels: int, out: int, features: int, dropout: float, attention: bool) -> None:
-        super().__init__()
-        self.norm1 = _group_norm(channels)
-        self.conv1 = nn.Conv2d(channels, out, 3, padding=1)
-        self.context = nn.Linear(features, 2 * out)
-        self.norm2 = _group_norm(out)
-        self.dropout = nn.Dropout(dropout)
-        self.conv2 = nn.Conv2d(out, out, 3, padding=1)
-        self.shortcut = nn.Conv2d(channels, out, 1) if channels != out else nn.Identity()
-        self.attention = _Attention(out) if attention else nn.Identity()
-        nn.init.zeros_(self.conv2.weight)
-
-    def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        hidden = self.conv1(functional.silu(self.norm1(x)))
-        scale, shift = self.context(context)[:, :, None, None].chunk(2, dim=1)
-        hidden = self.norm2(hidden) * (1 + scale) + shift
-        hidden = self.conv2(self.dropout(functional.silu(hidden)))
-        return self.attention(self.shortcut(x) + hidden)
-
-
-class _Attention(nn.Module):
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.heads = next(heads for heads in range(max(1, channels // 64), 0, -1) if channels % heads == 0)
-        self.norm = _group_norm(channels)
-        self.qkv = nn.Conv2d(channels, 3 * channels, 1)
-        self.out = nn.Conv2d(channels, channels, 1)
-        nn.init.zeros_(self.out.weight)
-
-    def forward(self, x: Tensor) -> Tensor:
-        batch, channels, height, width = x.shape
-        qkv = self.qkv(self.norm(x)).reshape(batch, 3, self.heads, channels // self.heads, height * width)
-        q, k, v = qkv.transpose(3, 4).unbind(1)
-        mixed = functional.scaled_dot_product_attention(q, k, v)
-        return x + self.out(mixed.transpose(2, 3).reshape(batch, channels, height, width))
-
-
-class _Down(nn.Module):
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
-
-    def forward(self, x: Tensor, _: Tensor) -> Tensor:
-        return self.conv(x)
-
-
-class _Up(nn.Module):
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
-
-    def forward(self, x: Tensor, _: Tensor) -> Tensor:
-        return self.conv(functional.interpolate(x, scale_factor=2.0, mode="nearest"))
-
-
-def _group_norm(channels: int) -> nn.GroupNorm:
-    groups = next((groups for groups in (32, 16, 8, 4, 2) if channels % groups == 0 and channels >= 4 * groups), 1)
-    return nn.GroupNorm(groups, channels)

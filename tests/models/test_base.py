@@ -19,6 +19,7 @@ from tests.tiny import (
     one_stage,
     same,
     slow_squared_error,
+    squared_error,
     weights,
 )
 
@@ -63,6 +64,18 @@ def test_a_gradient_step_follows_the_rate_and_clips_the_gradient():
     assert stage.module.value.item() == pytest.approx(-0.25 * 0.5)
     assert logged == {"loss": torch.tensor(0.0)}
     assert not logged["loss"].requires_grad
+
+
+def test_validation_may_measure_something_else_than_training_minimises():
+    def absolute_error(module, batch, generator):
+        return (batch["x"] - module.value).abs().mean()
+
+    stage = GradientStage(Mean(), squared_error, Optimization(), validation=absolute_error)
+    batch = {"x": torch.full((4, 1), 3.0)}
+    assert stage.validation_loss(batch, torch.Generator()).item() == pytest.approx(3)
+    assert stage.training_step(batch, step_context(stage.optimizers()))["loss"].item() == pytest.approx(9, abs=2)
+    plain = GradientStage(Mean(), absolute_error, Optimization())
+    assert plain.validation_loss(batch, torch.Generator()).item() == pytest.approx(3)
 
 
 # The moving average

@@ -12,6 +12,7 @@ from synthgen.diffusion.schedules import karras_sigmas, lognormal_sigmas
 from synthgen.errors import SynthgenError, nearest
 from synthgen.layout import ImageLayout
 from synthgen.models.base import Model
+from synthgen.models.image.encoding import from_pixels, sampled_label, to_pixels
 from synthgen.models.stages import EMA, Batch, GradientStage, Optimization
 
 __all__ = ["EDM"]
@@ -60,7 +61,7 @@ class EDM(Model):
         guidance: float = 1.0,
     ) -> None:
         backbone = network(channels=layout.channels, classes=layout.classes, size=max(layout.height, layout.width))
-        denoiser = ImageDenoiser(backbone, layout)
+        denoiser = ImageDenoiser(backbone, layout.sigma_data)
         super().__init__([GradientStage(denoiser, self._loss, optimization, ema)])
         self.layout = layout
         self.noise_mean = noise_mean
@@ -101,11 +102,7 @@ class EDM(Model):
             raise SynthgenError(f"sampler: unknown {sampler!r}: {nearest(sampler, SAMPLERS, what='samplers are')}")
         guidance = self.guidance if guidance is None else guidance
         denoiser = cast(ImageDenoiser, self.stages[0].trained)
-        label = None
-        if self.layout.classes:
-            label = torch.multinomial(denoiser.label_share, size, replacement=True, generator=generator)
-            if condition is not None:
-                label = torch.where(condition["label_known"], condition["label"], label)
+        label = sampled_label(self.layout, size, condition, generator)
 
         def denoise(x: Tensor, sigma: Tensor) -> Tensor:
             sigma = sigma.expand(len(x))
@@ -118,11 +115,11 @@ class EDM(Model):
         sigmas = karras_sigmas(steps or self.steps, self.sigma_min, self.sigma_max, self.rho, generator.device)
         noise = torch.randn(size, *self.layout.shape, generator=generator, device=generator.device)
         image = SAMPLERS[sampler](denoise, sigmas[0] * noise, sigmas)
-        pixels = ((image + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+        pixels = to_pixels(image)
         return {"image": pixels} if label is None else {"image": pixels, "label": label}
 
     def _loss(self, denoiser: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
-        clean = batch["image"].float() / 127.5 - 1
+        clean = from_pixels(batch["image"])
         sigma = lognormal_sigmas(len(clean), self.noise_mean, self.noise_std, generator)
         noise = torch.randn(clean.shape, generator=generator, device=clean.device)
         label = batch.get("label")
@@ -139,17 +136,13 @@ class ImageDenoiser(nn.Module):
 
     Args:
         network: (x, noise, label) to a tensor of the shape of x.
-        layout: Gives sigma_data, and the share of each class in training.
+        sigma_data: Standard deviation of clean images.
     """
 
-    label_share: Tensor
-
-    def __init__(self, network: nn.Module, layout: ImageLayout) -> None:
+    def __init__(self, network: nn.Module, sigma_data: float) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
-        self.sigma_data = layout.sigma_data
-        share = layout.class_shares or (1 / max(layout.classes, 1),) * layout.classes
-        self.register_buffer("label_share", torch.tensor(share), persistent=False)
+        self.sigma_data = sigma_data
 
     def forward(self, x: Tensor, sigma: Tensor, label: Tensor | None = None) -> Tensor:
         """(batch, channels, height, width) noisy images and (batch,) noise levels to expected clean images."""

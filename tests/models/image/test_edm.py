@@ -5,7 +5,6 @@ import pytest
 import torch
 
 import synthgen
-from synthgen.layout import ImageLayout
 from synthgen.models.image.edm import ImageDenoiser
 
 SMALL = ["network.width=16", "network.blocks=1", "network.dropout=0", "callbacks=none", "trainer=cpu"]
@@ -54,7 +53,7 @@ def test_a_zero_network_denoises_a_gaussian_as_well_as_is_possible():
         def forward(self, x, noise, label):
             return torch.zeros_like(x)
 
-    denoiser = ImageDenoiser(Zero(), ImageLayout(1, 4, 4, sigma_data=0.7))
+    denoiser = ImageDenoiser(Zero(), sigma_data=0.7)
     x, sigma = torch.randn(3, 1, 4, 4), torch.tensor([0.1, 1.0, 10.0])
     expected = (0.49 / (sigma**2 + 0.49))[:, None, None, None] * x
     torch.testing.assert_close(denoiser(x, sigma), expected)
