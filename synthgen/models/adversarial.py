@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from copy import deepcopy
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -44,14 +44,18 @@ ADVERSARIAL_LOSSES = {
 class AdversarialStage(Stage):
     """A generator and a discriminator that learn against each other, one step each for every batch.
 
+    Both steps look at the same generated examples: the discriminator learns from them, then the generator from what the
+    discriminator now says of them.
+
     A loss of either says how the two compare and not how good samples are, so there is no validation figure, and the
     generator's average at the end is what is kept.
 
     Args:
         generator: What sampling uses.
         discriminator: Scores examples; higher is more real.
-        discriminator_loss: (generator, discriminator, batch, context) to a scalar, penalties included.
-        generator_loss: The same for the generator.
+        generate: (generator, batch, context) to generated examples, and to what else both losses shall see.
+        discriminator_loss: (discriminator, batch, generated, context) to a scalar, penalties included.
+        generator_loss: The same for the generator, which is reached through `generated`.
         generator_optimization: How the generator is fitted.
         discriminator_optimization: How the discriminator is.
         ema: Average of the generator that sampling uses, or None for the generator itself.
@@ -65,8 +69,9 @@ class AdversarialStage(Stage):
         self,
         generator: nn.Module,
         discriminator: nn.Module,
-        discriminator_loss: Callable[..., Tensor],
-        generator_loss: Callable[..., Tensor],
+        generate: Callable[[Any, Batch, StepContext], Batch],
+        discriminator_loss: Callable[[Any, Batch, Batch, StepContext], Tensor],
+        generator_loss: Callable[[Any, Batch, Batch, StepContext], Tensor],
         generator_optimization: Optimization,
         discriminator_optimization: Optimization,
         ema: EMA | None = None,
@@ -75,8 +80,11 @@ class AdversarialStage(Stage):
         super().__init__(share)
         self.generator = generator
         self.discriminator = discriminator
-        self.losses = (generator_loss, discriminator_loss)
-        self.optimizations = (generator_optimization, discriminator_optimization)
+        self.generate = generate
+        self.discriminator_loss = discriminator_loss
+        self.generator_loss = generator_loss
+        self.generator_optimization = generator_optimization
+        self.discriminator_optimization = discriminator_optimization
         self.ema = ema
         self.average = deepcopy(generator).requires_grad_(False).eval() if ema else None
 
@@ -92,25 +100,32 @@ class AdversarialStage(Stage):
 
     def optimizers(self) -> list[torch.optim.Optimizer]:
         """The generator's, then the discriminator's."""
-        networks = (self.generator, self.discriminator)
-        return [how.optimizer(list(network.parameters())) for how, network in zip(self.optimizations, networks)]
+        return [
+            self.generator_optimization.optimizer(list(self.generator.parameters())),
+            self.discriminator_optimization.optimizer(list(self.discriminator.parameters())),
+        ]
 
     def training_step(self, batch: Batch, context: StepContext) -> dict[str, Tensor]:
         """One step of the discriminator, one of the generator, then the average."""
-        losses = {}
-        for i, name in ((1, "discriminator"), (0, "generator")):
-            network, other = (self.generator, self.discriminator)[:: 1 if i == 0 else -1]
-            # The other side's weights take no gradient: that saves a third of the backward pass.
-            other.requires_grad_(False)
-            loss = self.losses[i](self.generator, self.discriminator, batch, context)
-            self.optimizations[i].step(context, context.optimizers[i], list(network.parameters()), loss)
-            other.requires_grad_(True)
-            losses[f"{name}_loss"] = loss.detach()
-            # Under mixed precision both halves lie in one autocast region, whose copies of the weights are now stale.
-            torch.clear_autocast_cache()
+        generator_optimizer, discriminator_optimizer = context.optimizers
+        generated = self.generate(self.generator, batch, context)
+        seen = {name: value.detach() for name, value in generated.items()}
+        discriminator_loss = self.discriminator_loss(self.discriminator, batch, seen, context)
+        weights = list(self.discriminator.parameters())
+        self.discriminator_optimization.step(context, discriminator_optimizer, weights, discriminator_loss)
+        # Under mixed precision both halves lie in one autocast region, whose copies of the weights are now stale.
+        torch.clear_autocast_cache()
+
+        # The discriminator's weights take no gradient now: that saves a third of the backward pass.
+        self.discriminator.requires_grad_(False)
+        generator_loss = self.generator_loss(self.discriminator, batch, generated, context)
+        weights = list(self.generator.parameters())
+        self.generator_optimization.step(context, generator_optimizer, weights, generator_loss)
+        self.discriminator.requires_grad_(True)
+        torch.clear_autocast_cache()
         if self.ema and self.average is not None:
             self.ema.update(self.average, self.generator, context.examples, context.seen + context.examples)
-        return losses
+        return {"generator_loss": generator_loss.detach(), "discriminator_loss": discriminator_loss.detach()}
 
 
 def gradient_penalty(score: Score, real: Tensor, fake: Tensor, generator: torch.Generator) -> Tensor:

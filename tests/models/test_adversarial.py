@@ -80,19 +80,22 @@ class Slope(nn.Module):
 
 
 def stage(loss="non_saturating", ema=None):
-    def fake(generator, batch, context):
-        return generator.value + torch.randn(batch["x"].shape, generator=context.generator)
+    def generate(generator, batch, context):
+        return {"x": generator.value + torch.randn(batch["x"].shape, generator=context.generator)}
 
-    def discriminator_loss(generator, discriminator, batch, context):
-        real, other = discriminator.slope(batch["x"]), discriminator.slope(fake(generator, batch, context))
+    def discriminator_loss(discriminator, batch, generated, context):
+        assert not generated["x"].requires_grad
+        real, fake = discriminator.slope(batch["x"]), discriminator.slope(generated["x"])
         penalty = r1_penalty(lambda x: discriminator.slope(x), batch["x"])
-        return ADVERSARIAL_LOSSES[loss].discriminator(real, other) + penalty
+        return ADVERSARIAL_LOSSES[loss].discriminator(real, fake) + penalty
 
-    def generator_loss(generator, discriminator, batch, context):
-        return ADVERSARIAL_LOSSES[loss].generator(discriminator.slope(fake(generator, batch, context)))
+    def generator_loss(discriminator, batch, generated, context):
+        return ADVERSARIAL_LOSSES[loss].generator(discriminator.slope(generated["x"]))
 
     optimization = Optimization(lr=0.05, betas=(0.0, 0.9), warmup=0, clip=math.inf)
-    return AdversarialStage(Mean(), Slope(), discriminator_loss, generator_loss, optimization, optimization, ema)
+    return AdversarialStage(
+        Mean(), Slope(), generate, discriminator_loss, generator_loss, optimization, optimization, ema
+    )
 
 
 class Watch(Callback):
@@ -146,13 +149,13 @@ def test_under_mixed_precision_each_half_sees_the_weights_that_the_other_has_jus
     gan = stage("wasserstein")
     nn.init.constant_(gan.discriminator.slope.weight, 1.0)
     seen = []
-    generator_loss = gan.losses[0]
+    generator_loss = gan.generator_loss
 
-    def watched(generator, discriminator, batch, context):
+    def watched(discriminator, batch, generated, context):
         seen.append((discriminator.slope.weight.item(), discriminator.slope(torch.ones(1, 1)).item()))
-        return generator_loss(generator, discriminator, batch, context)
+        return generator_loss(discriminator, batch, generated, context)
 
-    gan.losses = (watched, gan.losses[1])
+    gan.generator_loss = watched
     from tests.models.test_base import step_context
 
     with torch.autocast("cpu", torch.bfloat16):

@@ -67,6 +67,7 @@ class DCGAN(Model):
         stage = AdversarialStage(
             generator(**facts, classes=layout.classes).to(memory_format=torch.channels_last),
             discriminator(**facts, classes=layout.classes).to(memory_format=torch.channels_last),
+            self._generate,
             self._discriminator_loss,
             self._generator_loss,
             generator_optimization,
@@ -91,25 +92,24 @@ class DCGAN(Model):
         pixels = to_pixels(_generated(self.stages[0].trained, size, label, generator))
         return {"image": pixels} if label is None else {"image": pixels, "label": label}
 
+    def _generate(self, generator: nn.Module, batch: Batch, context: StepContext) -> Batch:
+        # Labels of generated images are those of the batch: a draw of the training distribution as good as any.
+        return {"image": _generated(generator, len(batch["image"]), batch.get("label"), context.generator)}
+
     def _discriminator_loss(
-        self, generator: nn.Module, discriminator: nn.Module, batch: Batch, context: StepContext
+        self, discriminator: nn.Module, batch: Batch, generated: Batch, context: StepContext
     ) -> Tensor:
         real, label = from_pixels(batch["image"]), batch.get("label")
-        # Labels of generated images are those of the batch: a draw of the training distribution as good as any.
-        fake = _generated(generator, len(real), label, context.generator)
-        both = diff_augment(torch.cat([real, fake]), self.augment, context.generator)
+        both = diff_augment(torch.cat([real, generated["image"]]), self.augment, context.generator)
         scores = discriminator(both, None if label is None else label.repeat(2))
         loss = self.loss.discriminator(*scores.chunk(2))
         if self.r1:
             loss = loss + self.r1 / 2 * r1_penalty(lambda images: discriminator(images, label), both[: len(real)])
         return loss
 
-    def _generator_loss(
-        self, generator: nn.Module, discriminator: nn.Module, batch: Batch, context: StepContext
-    ) -> Tensor:
-        label = batch.get("label")
-        fake = _generated(generator, len(batch["image"]), label, context.generator)
-        return self.loss.generator(discriminator(diff_augment(fake, self.augment, context.generator), label))
+    def _generator_loss(self, discriminator: nn.Module, batch: Batch, generated: Batch, context: StepContext) -> Tensor:
+        augmented = diff_augment(generated["image"], self.augment, context.generator)
+        return self.loss.generator(discriminator(augmented, batch.get("label")))
 
 
 def _generated(network: nn.Module, size: int, label: Tensor | None, generator: torch.Generator) -> Tensor:

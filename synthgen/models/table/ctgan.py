@@ -63,6 +63,7 @@ class CTGAN(Model):
         adversarial = AdversarialStage(
             RowGenerator(network(latent + told, width, batch_norm=True, dense=True), latent, rows.numbers),
             network(pac * (width + told), 1, slope=0.2, dropout=dropout),
+            self._generate,
             self._discriminator_loss,
             self._generator_loss,
             generator_optimization,
@@ -111,47 +112,49 @@ class CTGAN(Model):
         rarest, tells = share.argmin(dim=1), known.any(dim=1)
         return torch.where(tells, rarest, block), torch.where(tells, wanted.gather(1, rarest[:, None])[:, 0], code)
 
-    def _discriminator_loss(
-        self, generator: "RowGenerator", discriminator: nn.Module, batch: Batch, context: StepContext
-    ) -> Tensor:
+    def _generate(self, generator: "RowGenerator", batch: Batch, context: StepContext) -> Batch:
+        """Features of rows that the generator makes, what it was told of them, and real rows of which that is true."""
         cells = self._cells(batch, context)
-        rows = batch if cells.row is None else {name: tensor[cells.row] for name, tensor in context.data.items()}
-        numbers = self._features.to_numbers(rows, context.generator)[: len(cells.told)]
-        codes = self._features.blocks.one_hot(self._features.block_codes(rows))[: len(cells.told)]
-        real = self._packed(torch.cat([numbers, codes, cells.told], dim=1))
-        fake = self._packed(self._fake(generator, cells, context)[0])
+        numbers, logits = generator(cells.told, context.generator)
+        codes = self._features.blocks.relaxed(logits, self.temperature, context.generator)
+        return {"features": torch.cat([numbers.float(), codes], dim=1), "logits": logits, **cells._asdict()}
+
+    def _discriminator_loss(
+        self, discriminator: nn.Module, batch: Batch, generated: Batch, context: StepContext
+    ) -> Tensor:
+        told = generated["told"]
+        rows = batch
+        if told.shape[1]:
+            rows = {name: tensor[generated["row"]] for name, tensor in context.data.items()}
+        numbers = self._features.to_numbers(rows, context.generator)[: len(told)]
+        codes = self._features.blocks.one_hot(self._features.block_codes(rows))[: len(told)]
+        real = self._packed(torch.cat([numbers, codes, told], dim=1))
+        fake = self._packed(torch.cat([generated["features"], told], dim=1))
         scores = discriminator(torch.cat([real, fake])).float()
         loss = ADVERSARIAL_LOSSES["wasserstein"].discriminator(*scores.split(len(real)))
         return loss + self.penalty * gradient_penalty(discriminator, real, fake, context.generator)
 
-    def _generator_loss(
-        self, generator: "RowGenerator", discriminator: nn.Module, batch: Batch, context: StepContext
-    ) -> Tensor:
-        cells = self._cells(batch, context)
-        fake, logits = self._fake(generator, cells, context)
-        loss = ADVERSARIAL_LOSSES["wasserstein"].generator(discriminator(self._packed(fake)).float())
-        if cells.row is None:
+    def _generator_loss(self, discriminator: nn.Module, batch: Batch, generated: Batch, context: StepContext) -> Tensor:
+        told = generated["told"]
+        scores = discriminator(self._packed(torch.cat([generated["features"], told], dim=1))).float()
+        loss = ADVERSARIAL_LOSSES["wasserstein"].generator(scores)
+        if not told.shape[1]:
             return loss
         # The cell that the generator was told shall be in the row that it makes.
-        return loss + nn.functional.cross_entropy(self._features.blocks.column(logits, cells.block), cells.code)
-
-    def _fake(self, generator: "RowGenerator", cells: "Cells", context: StepContext) -> tuple[Tensor, Tensor]:
-        """Features of rows that the generator makes, what it was told beside them, and the logits of their codes."""
-        numbers, logits = generator(cells.told, context.generator)
-        codes = self._features.blocks.relaxed(logits, self.temperature, context.generator)
-        return torch.cat([numbers.float(), codes, cells.told], dim=1), logits
+        logits = self._features.blocks.column(generated["logits"], generated["block"])
+        return loss + nn.functional.cross_entropy(logits, generated["code"])
 
     def _packed(self, rows: Tensor) -> Tensor:
         return rows.reshape(len(rows) // self.pac, -1)
 
     def _cells(self, batch: Batch, context: StepContext) -> "Cells":
-        """What the generator is told of each row of a batch; none where a table has numbers alone."""
+        """What the generator is told of each row of a batch; nothing where a table has numbers alone."""
         size = len(batch["categorical"]) // self.pac * self.pac
         if not size:
             raise SynthgenError(f"data.batch_size: found {len(batch['categorical'])}, expected at least pac={self.pac}")
         if not self._features.blocks.total:
             nothing = torch.zeros(size, 0, device=context.generator.device)
-            return Cells(nothing, nothing, nothing, None)
+            return Cells(nothing, nothing, nothing, nothing)
         if self._rows_by_code is None or self._rows_by_code.data is not context.data:
             self._rows_by_code = RowsByCode(self._features, context.data)
         return self._rows_by_code.draw(size, context.generator)
@@ -186,13 +189,13 @@ class Cells(NamedTuple):
         told: (rows, sum of cardinalities) one-hot.
         block: (rows,) which block it is of.
         code: (rows,) its code.
-        row: (rows,) a training row that has it, or None where there is nothing to tell.
+        row: (rows,) a training row that has it.
     """
 
     told: Tensor
     block: Tensor
     code: Tensor
-    row: Tensor | None
+    row: Tensor
 
 
 class RowsByCode:
