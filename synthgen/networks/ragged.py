@@ -134,5 +134,5 @@ class RaggedLogits(nn.Module):
 
 def _gumbel(shape: torch.Size, generator: torch.Generator) -> Tensor:
     """Gumbel noise: the place of the largest logit + noise is a draw from the softmax (Gumbel-max)."""
-    exponential = torch.empty(shape, device=generator.device).exponential_(generator=generator)
-    return exponential.clamp_min_(1e-20).log_().neg_()
+    uniform = torch.rand(shape, generator=generator, device=generator.device)
+    return uniform.clamp_min_(1e-20).log_().neg_().log_().neg_()
