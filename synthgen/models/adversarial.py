@@ -101,8 +101,8 @@ class AdversarialStage(Stage):
     def optimizers(self) -> list[torch.optim.Optimizer]:
         """The generator's, then the discriminator's."""
         return [
-            self.generator_optimization.optimizer(list(self.generator.parameters())),
-            self.discriminator_optimization.optimizer(list(self.discriminator.parameters())),
+            self.generator_optimization.optimizer(self.generator),
+            self.discriminator_optimization.optimizer(self.discriminator),
         ]
 
     def training_step(self, batch: Batch, context: StepContext) -> dict[str, Tensor]:

@@ -18,6 +18,8 @@ __all__ = ["EMA", "Batch", "ClosedFormStage", "GradientStage", "Optimization", "
 
 Batch = dict[str, Tensor]
 
+_DECAYING = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Embedding, nn.EmbeddingBag)
+
 
 @dataclass(frozen=True)
 class Optimization:
@@ -30,7 +32,7 @@ class Optimization:
     Attributes:
         lr: Learning rate between warm-up and cool-down.
         betas: AdamW's decay rates of its moments.
-        weight_decay: AdamW's decoupled weight decay.
+        weight_decay: AdamW's decoupled weight decay (Loshchilov and Hutter, 2019).
         warmup: Examples over which the learning rate rises.
         cooldown: Share of the stage over which it falls, 0 to 1.
         clip: Largest norm of the gradient; infinity does not look at it.
@@ -43,11 +45,21 @@ class Optimization:
     cooldown: float = 0.5
     clip: float = 1.0
 
-    def optimizer(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-        """The optimizer over `parameters`."""
-        return torch.optim.AdamW(
-            parameters, lr=self.lr, betas=(self.betas[0], self.betas[1]), weight_decay=self.weight_decay, fused=True
-        )
+    def optimizer(self, module: nn.Module) -> torch.optim.Optimizer:
+        """The optimizer over a module's parameters.
+
+        Weights of linear maps, convolutions and embeddings decay; biases, norms and parameters that mean something by
+        themselves, such as the exponent of a noise schedule, do not.
+        """
+        decaying = {id(part.weight) for part in module.modules() if isinstance(part, _DECAYING)}
+        trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        groups = [
+            {"params": [p for p in trained if id(p) in decaying], "weight_decay": self.weight_decay},
+            {"params": [p for p in trained if id(p) not in decaying], "weight_decay": 0.0},
+        ]
+        if self.weight_decay == 0:
+            groups = [{"params": trained, "weight_decay": 0.0}]
+        return torch.optim.AdamW(groups, lr=self.lr, betas=(self.betas[0], self.betas[1]), fused=True)
 
     def step(
         self, context: "StepContext", optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], loss: Tensor
@@ -207,7 +219,7 @@ class GradientStage(Stage):
 
     def optimizers(self) -> list[torch.optim.Optimizer]:
         """One, over the module's parameters."""
-        return [self.optimization.optimizer([p for p in self.module.parameters() if p.requires_grad])]
+        return [self.optimization.optimizer(self.module)]
 
     def training_step(self, batch: Batch, context: StepContext) -> dict[str, Tensor]:
         """Loss, backward, clip, step, average."""

@@ -48,6 +48,25 @@ def test_warmup_and_cooldown_may_be_nothing_or_all():
     assert [falling.rate(seen, 10) for seen in (0, 5, 10)] == pytest.approx([2, 1, 0])
 
 
+def test_only_weights_decay():
+    class Scheduled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear, self.norm, self.codes = nn.Linear(3, 2), nn.LayerNorm(2), nn.EmbeddingBag(5, 2)
+            self.exponent = nn.Parameter(torch.full((3, 4), 7.0))
+
+    module = Scheduled()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    optimizer = Optimization(lr=0.1, weight_decay=0.5).optimizer(module)
+    for parameter in module.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    for name, value in module.state_dict().items():
+        kept = 0.95 if name in ("linear.weight", "codes.weight") else 1.0
+        torch.testing.assert_close(value, kept * before[name])
+    assert len(Optimization(weight_decay=0.0).optimizer(module).param_groups) == 1
+
+
 def step_context(optimizers, **changes):
     facts = {"backward": torch.Tensor.backward, "generator": torch.Generator(), "seen": 0, "total": 100}
     facts |= {"examples": 4, "data": {}}
