@@ -1,9 +1,10 @@
 """What convolutional networks are built of: modulated residual blocks, changes of resolution, normalisation."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["Downsample", "ResidualBlock", "Upsample", "group_norm", "halvings"]
+__all__ = ["Downsample", "GroupNorm", "ResidualBlock", "Upsample", "group_norm", "halvings"]
 
 
 class ResidualBlock(nn.Module):
@@ -79,10 +80,24 @@ class Upsample(nn.Module):
         return self.conv(functional.interpolate(x, scale_factor=2.0, mode="nearest"))
 
 
-def group_norm(channels: int) -> nn.GroupNorm:
+class GroupNorm(nn.GroupNorm):
+    """Group normalisation that is as quick on a CPU for images in channels-last order as for others.
+
+    PyTorch's own takes several times as long there, in bf16 longer than the convolutions around it: two changes of
+    order and its quick form cost a third of that.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, channels, height, width) to the same, in the same order in memory."""
+        if x.device.type != "cpu" or x.is_contiguous():
+            return super().forward(x)
+        return super().forward(x.contiguous()).contiguous(memory_format=torch.channels_last)
+
+
+def group_norm(channels: int) -> GroupNorm:
     """Group normalisation with as many groups as leave at least four channels each, 32 at most (Wu and He, 2018)."""
     groups = next((groups for groups in (32, 16, 8, 4, 2) if channels % groups == 0 and channels >= 4 * groups), 1)
-    return nn.GroupNorm(groups, channels)
+    return GroupNorm(groups, channels)
 
 
 def halvings(height: int, width: int) -> int:
