@@ -8,7 +8,10 @@ from pathlib import Path
 
 from synthgen.errors import SynthgenError, nearest
 
-__all__ = ["existing_file", "replacing", "replacing_folder"]
+__all__ = ["existing_file", "no_space", "replacing", "replacing_folder", "sync"]
+
+# With less than this left, a write that failed did so for want of space.
+_FULL = 1 << 20
 
 
 @contextmanager
@@ -18,9 +21,9 @@ def replacing(target: Path) -> Iterator[Path]:
     partial = target.with_name(f".{target.name}.partial")
     try:
         yield partial
-        _sync(partial)
+        sync(partial)
         partial.replace(target)
-        _sync(target.parent)
+        sync(target.parent)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -37,11 +40,11 @@ def replacing_folder(target: Path) -> Iterator[Path]:
     try:
         yield partial
         for file in partial.rglob("*"):
-            _sync(file)
+            sync(file)
         if target.exists():
             target.replace(old)
         partial.replace(target)
-        _sync(target.parent)
+        sync(target.parent)
     finally:
         _put_back(old, target)
         shutil.rmtree(partial, ignore_errors=True)
@@ -64,15 +67,22 @@ def existing_file(path: str) -> Path:
     return file
 
 
-def _put_back(old: Path, target: Path) -> None:
-    """Undoes the first of two moves where the second never came."""
-    if old.exists() and not target.exists():
-        old.replace(target)
+def no_space(folder: Path) -> str | None:
+    """Says how little space is left where a write failed; None when there is enough of it."""
+    free = shutil.disk_usage(folder).free if folder.is_dir() else _FULL
+    return f"no space left on the disk ({free / 2**20:.1f} MiB free)" if free < _FULL else None
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Makes sure that a file, or the names in a folder, survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _put_back(old: Path, target: Path) -> None:
+    """Undoes the first of two moves where the second never came."""
+    if old.exists() and not target.exists():
+        old.replace(target)

@@ -9,9 +9,13 @@ import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
+from synthgen.errors import SynthgenError
 from synthgen.models.stages import Batch, ClosedFormStage, Stage, StepContext
 
 __all__ = ["Model", "bf16_pays"]
+
+# Of the training state in a checkpoint: another one would go on from something else than it was saved at.
+_STATE_FORMAT = 1
 
 
 class Model(LightningModule):
@@ -180,6 +184,10 @@ class Model(LightningModule):
         self._training_noise.manual_seed(self.seed * 1_000_003 + self.global_rank)
         if self._restored_noise is not None:
             self._training_noise.set_state(self._restored_noise)
+            if self.global_rank:
+                # The checkpoint holds the first process's: the others must not draw the same noise.
+                draw = torch.randint(2**62, (), generator=self._training_noise, device=self.device)
+                self._training_noise.manual_seed(int(draw) + self.global_rank)
         self._solve_closed_forms()
 
     def on_train_batch_end(self, *_: Any) -> None:
@@ -204,6 +212,7 @@ class Model(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the position in training."""
         checkpoint["synthgen"] = {
+            "format": _STATE_FORMAT,
             "samples_seen": self.samples_seen,
             "budget": self.budget,
             "solved": self._solved,
@@ -211,8 +220,17 @@ class Model(LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Reads what `on_save_checkpoint` added."""
-        state = checkpoint["synthgen"]
+        """Reads what `on_save_checkpoint` added.
+
+        Raises:
+            SynthgenError: Another version of synthgen wrote it, in a way that this one cannot go on from.
+        """
+        state = checkpoint.get("synthgen", {})
+        if state.get("format") != _STATE_FORMAT:
+            raise SynthgenError(
+                f"the checkpoint: found training state of format {state.get('format')}, expected {_STATE_FORMAT}: "
+                "another version of synthgen wrote it; go on with that one, or start anew with resume=false"
+            )
         self.samples_seen, self.budget = state["samples_seen"], state["budget"]
         self._solved, self._restored_noise = state["solved"], state["noise"]
 

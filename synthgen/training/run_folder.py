@@ -20,7 +20,8 @@ _NOT_COMPUTED_TRAINER = ("accelerator", "devices", "num_nodes", "strategy", "ena
 class RunFolder:
     """The folder of one run.
 
-    It holds `config.yaml` (resolved), `run.json` (progress and end), `metrics.csv`, `last.ckpt`, `best.ckpt`.
+    It holds `config.yaml` (resolved), `run.json` (progress and end), `metrics.csv`, `last.ckpt`, the one
+    before it, and the best.
 
     Args:
         path: Where it is; made when something is written.
@@ -33,11 +34,6 @@ class RunFolder:
     def last_checkpoint(self) -> Path:
         """Training state from which the run goes on."""
         return self.path / "last.ckpt"
-
-    @property
-    def best_checkpoint(self) -> Path:
-        """Training state with the lowest validation loss."""
-        return self.path / "best.ckpt"
 
     @property
     def state(self) -> dict[str, Any]:
