@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from inspect import isfunction
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +86,10 @@ def compose_unresolved(name: str) -> dict[str, Any]:
     return {str(key): value for key, value in plain.items()}
 
 
-def check_targets(config: Any, bases: tuple[type, ...], where: str) -> None:
-    """Makes sure that a config from a checkpoint folder can only build what is expected.
+def check_targets(
+    config: Any, bases: tuple[type, ...], where: str, packages: tuple[str, ...] = ("synthgen",), sources: bool = False
+) -> None:
+    """Makes sure that a config from a checkpoint or run folder can only build what is expected.
 
     Every `_target_` must name a class that is defined in synthgen and derived from one of `bases`, or one of a short
     list of networks of diffusers. A prefix alone would not do: `synthgen.x.os.system` begins well, too.
@@ -95,43 +98,56 @@ def check_targets(config: Any, bases: tuple[type, ...], where: str) -> None:
         config: Plain dicts, lists and scalars.
         bases: Allowed base classes.
         where: File that the config came from, for the message.
+        packages: Packages whose classes are allowed.
+        sources: Whether the functions of synthgen's `sources` modules are, which a train config names.
 
     Raises:
         SynthgenError: A target that is not allowed, another of Hydra's special keys, or an interpolation.
     """
-    if isinstance(config, dict):
-        for key, value in config.items():
-            if isinstance(key, str) and key.startswith("_") and key.endswith("_") and key not in _HYDRA_KEYS:
-                raise SynthgenError(f"{where}: found the key {key!r}, which a checkpoint folder may not use")
-            if key == "_target_":
-                _check_target(value, bases, where)
-            else:
-                check_targets(value, bases, where)
-    elif isinstance(config, list):
-        for value in config:
-            check_targets(value, bases, where)
-    elif isinstance(config, str) and "${" in config:
-        raise SynthgenError(f"{where}: found the interpolation {config!r}, which a checkpoint folder may not use")
+    seen: set[int] = set()
+    waiting = [config]
+    while waiting:  # no recursion: YAML's aliases can make a small file wide and deep
+        value = waiting.pop()
+        if isinstance(value, dict | list):
+            if id(value) in seen:
+                continue
+            seen.add(id(value))
+        if isinstance(value, dict):
+            for key in value:
+                if isinstance(key, str) and key.startswith("_") and key.endswith("_") and key not in _HYDRA_KEYS:
+                    raise SynthgenError(f"{where}: found the key {key!r}, which a checkpoint folder may not use")
+            if "_target_" in value and not _allowed(value["_target_"], bases, packages, sources):
+                raise SynthgenError(
+                    f"{where}: _target_ {value['_target_']!r} is not a class of synthgen that a checkpoint folder may "
+                    "build; nothing was run"
+                )
+            waiting.extend(inner for key, inner in value.items() if key != "_target_")
+        elif isinstance(value, list):
+            waiting.extend(value)
+        elif isinstance(value, str) and "${" in value:
+            raise SynthgenError(f"{where}: found the interpolation {value!r}, which a checkpoint folder may not use")
 
 
-def _check_target(target: Any, bases: tuple[type, ...], where: str) -> None:
-    refused = SynthgenError(
-        f"{where}: _target_ {target!r} is not a class of synthgen that a checkpoint folder may build; nothing was run"
-    )
+def _allowed(target: Any, bases: tuple[type, ...], packages: tuple[str, ...], sources: bool) -> bool:
     if not isinstance(target, str):
-        raise refused
+        return False
     if target in _FOREIGN_TARGETS:
-        return
-    # Importing is running: only modules of this package are ever imported here.
-    if not target.startswith("synthgen."):
-        raise refused
+        return True
+    # Importing is running: only modules of these packages are ever imported here.
+    if target.partition(".")[0] not in packages:
+        return False
     module, _, name = target.rpartition(".")
     try:
         found = getattr(import_module(module), name, None)
-    except ImportError:
-        raise refused from None
-    if not isinstance(found, type) or found.__module__ != module or not issubclass(found, bases):
-        raise refused
+    except (ImportError, ValueError):
+        return False
+    home = str(getattr(found, "__module__", ""))
+    if isinstance(found, type):
+        # Other packages gather classes of their own in modules that people import them from.
+        own = home == module if module.startswith("synthgen") else home.partition(".")[0] in packages
+        return own and issubclass(found, bases)
+    is_source = module.startswith("synthgen.data.") and module.endswith(".sources") and home == module
+    return sources and is_source and isfunction(found) and not name.startswith("_")
 
 
 @contextmanager

@@ -41,11 +41,11 @@ class Saving:
     keep_best: int = 1
 
     def __post_init__(self) -> None:
-        if self.seconds < 0:
-            raise SynthgenError(f"save_every: found {self.seconds}, expected seconds")
+        if not isinstance(self.seconds, int | float) or not self.seconds >= 0:
+            raise SynthgenError(f"save_every: found {self.seconds!r}, expected seconds")
         for key, value in {"save_every_samples": self.samples, "keep_best": self.keep_best}.items():
-            if value is not None and value < 1:
-                raise SynthgenError(f"{key}: found {value}, expected at least 1")
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise SynthgenError(f"{key}: found {value!r}, expected at least 1")
 
 
 class Stopped(Exception):
@@ -113,7 +113,7 @@ class Checkpoints(Callback):
             last.replace(before)
         new.replace(last)
         sync(self.folder)
-        # A surpassed best goes when neither checkpoint refers to it any more; at the end nothing goes on from the older.
+        # A surpassed best goes when neither checkpoint refers to it any more; at the end only the last one counts.
         named = {name for _, name in self.best}
         for file in self.folder.glob("best-*.ckpt"):
             if file.name not in named | (set() if self.ended else self._kept_by_last):

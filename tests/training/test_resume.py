@@ -243,7 +243,13 @@ def test_a_damaged_best_checkpoint_is_not_loaded(tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"seconds": -1}, "save_every"), ({"samples": 0}, "save_every_samples"), ({"keep_best": 0}, "keep_best")],
+    [
+        ({"seconds": -1}, "save_every"),
+        ({"seconds": "soon"}, "save_every"),
+        ({"samples": 0.5}, "save_every_samples"),
+        ({"samples": 0}, "save_every_samples"),
+        ({"keep_best": 0}, "keep_best"),
+    ],
 )
 def test_what_cannot_be_is_refused(options, message):
     with pytest.raises(SynthgenError, match=message):
