@@ -1,6 +1,7 @@
 """What a run begins with, and what it is held against when it goes on."""
 
 import json
+from typing import ClassVar
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from tests.tiny import Stop
 class WandbLogger(DummyLogger):
     """Notes what it was built with."""
 
-    built = []
+    built: ClassVar[list] = []
 
     def __init__(self, **given):
         super().__init__()
@@ -59,7 +60,7 @@ def test_a_run_records_what_it_began_with(config):
 def test_another_number_of_threads_or_version_is_said(config):
     folder = train(stopped(config)).folder
     folder.record(threads=99, synthgen_version="0.0.1")
-    with pytest.warns(UserWarning) as warned:
+    with pytest.warns(UserWarning, match="began with") as warned:
         assert train(config).folder.finished
     said = " ".join(str(warning.message) for warning in warned)
     assert "began with threads 99" in said

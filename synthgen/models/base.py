@@ -29,6 +29,9 @@ class Model(LightningModule):
         samples_seen: Training examples seen so far, over all processes.
         budget: Training examples in all; None while a run in time has not yet fixed it.
         seed: Of the training noise.
+        rate_factor: Factor of all learning rates, below 1 after training has been rolled back.
+        latest: Losses of the latest batch, on the device.
+        norms: Gradient norms of its steps, on the device.
     """
 
     conditioning: Literal["exact", "rejection", "approximate", "none"] = "none"
@@ -42,7 +45,9 @@ class Model(LightningModule):
         self.samples_seen = 0
         self.budget: int | None = None
         self.seed = 0
+        self.rate_factor = 1.0
         self.latest: dict[str, Tensor] = {}
+        self.norms: list[Tensor] = []
         self._solved = 0  # stages that have ended
         self._stage_optimizers: list[list[Any]] = []
         self._training_noise = torch.Generator()
@@ -170,8 +175,10 @@ class Model(LightningModule):
             total=None if end is None else end - begin,
             examples=examples,
             data=self._train_stream.tensors,
+            rate_factor=self.rate_factor,
         )
         self.latest = stage.training_step(batch, context)
+        self.norms = context.norms
         self.samples_seen += examples
 
     def on_train_start(self) -> None:
@@ -217,6 +224,7 @@ class Model(LightningModule):
             "budget": self.budget,
             "solved": self._solved,
             "noise": self._training_noise.get_state(),
+            "rate_factor": self.rate_factor,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -233,6 +241,7 @@ class Model(LightningModule):
             )
         self.samples_seen, self.budget = state["samples_seen"], state["budget"]
         self._solved, self._restored_noise = state["solved"], state["noise"]
+        self.rate_factor = state["rate_factor"]
 
     @property
     def _train_stream(self) -> Any:

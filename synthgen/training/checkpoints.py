@@ -74,12 +74,14 @@ class Checkpoints(Callback):
         folder: Where they go.
         saving: When.
         signals: Where the request to stop is noted.
+        at_start: Whether to save before the first batch, for those who may have to come back to it.
     """
 
-    def __init__(self, folder: Path, saving: Saving, signals: Signals) -> None:
+    def __init__(self, folder: Path, saving: Saving, signals: Signals, at_start: bool = False) -> None:
         self.folder = folder
         self.saving = saving
         self.signals = signals
+        self.at_start = at_start
         self.best: list[tuple[float, str]] = []  # (validation loss, file name), best first
         self.ended = False
         self._kept_by_last: set[str] = set()
@@ -130,7 +132,7 @@ class Checkpoints(Callback):
         # Lightning has its own handler for SIGTERM, which ends the process without a checkpoint.
         self.signals.install()
         trainer._signal_connector.received_sigterm = False
-        self._saved = (time.monotonic(), pl_module.samples_seen)
+        self._saved = (-math.inf if self.at_start else time.monotonic(), pl_module.samples_seen)
         trainer.should_stop = trainer.should_stop or self.ended
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: Any, *_: Any) -> None:

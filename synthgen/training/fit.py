@@ -21,6 +21,7 @@ from synthgen.training.csv_logger import CSVLogger
 from synthgen.training.random_state import RandomState
 from synthgen.training.run_folder import RunFolder
 from synthgen.training.signals import Signals
+from synthgen.training.stability import RolledBack, Stability
 
 __all__ = ["Fitted", "fit_model"]
 
@@ -93,35 +94,48 @@ def fit_model(
         resume: Whether to go on from the folder's newest checkpoint that is whole.
 
     Raises:
-        SynthgenError: A checkpoint is damaged or of another model, the disk is full, or memory does not suffice.
+        SynthgenError: A checkpoint is damaged or of another model, the disk is full, memory does not suffice, or
+            training is not stable.
         KeyboardInterrupt: Ctrl-C came twice.
     """
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its notes on hardware and tips
+    callbacks, loggers = list(callbacks), list(loggers)
+    stability = next((callback for callback in callbacks if isinstance(callback, Stability)), None)
+    if stability is None:
+        stability = Stability()
+        callbacks.append(stability)
     checkpoint = newest_checkpoint(folder.path) if resume else None
     with Signals() as signals:
-        checkpoints = Checkpoints(folder.path, saving or Saving(), signals)
-        trainer = make_trainer(
-            default_root_dir=folder.path,
-            # Those that save come last: what the others note of a batch is then saved with it.
-            callbacks=[budget, *callbacks, _Rewind(), checkpoints, RandomState()],
-            logger=list(loggers) or False,
-            plugins=[AtomicCheckpointIO()],
-            max_epochs=-1,
-            check_val_every_n_epoch=None,
-            num_sanity_val_steps=0,
-            val_check_interval=1,
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            enable_progress_bar=False,
-            use_distributed_sampler=False,
-        )
-        batch = data.batch_size * trainer.world_size
-        trainer.val_check_interval = max(1, validate_every // batch)
-        if data.validation is None or not model.validates:
-            trainer.limit_val_batches = 0
-        number = _fit_until_signal(trainer, model, data, checkpoint)
-        if number is None:
-            checkpoints.end(trainer)
+        while True:
+            at_start = checkpoint is None and stability.policy == "rollback"
+            checkpoints = Checkpoints(folder.path, saving or Saving(), signals, at_start)
+            trainer = make_trainer(
+                default_root_dir=folder.path,
+                # Those that save come last: what the others note of a batch is then saved with it.
+                callbacks=[budget, *callbacks, _Rewind(), checkpoints, RandomState()],
+                logger=loggers or False,
+                plugins=[AtomicCheckpointIO()],
+                max_epochs=-1,
+                check_val_every_n_epoch=None,
+                num_sanity_val_steps=0,
+                val_check_interval=1,
+                enable_checkpointing=False,
+                enable_model_summary=False,
+                enable_progress_bar=False,
+                use_distributed_sampler=False,
+            )
+            batch = data.batch_size * trainer.world_size
+            trainer.val_check_interval = max(1, validate_every // batch)
+            if data.validation is None or not model.validates:
+                trainer.limit_val_batches = 0
+            try:
+                number = _fit_until_signal(trainer, model, data, checkpoint)
+                if number is None:
+                    checkpoints.end(trainer)
+                break
+            except RolledBack:
+                stability.roll_back()
+                checkpoint = newest_checkpoint(folder.path)
     if best := checkpoints.best_checkpoint():
         model.load_state_dict(AtomicCheckpointIO().load_checkpoint(best)["state_dict"])
     return Fitted(
