@@ -19,7 +19,7 @@ from synthgen.data.images.images import Images
 from synthgen.data.module import DataModule
 from synthgen.data.tables.codec import TableCodec
 from synthgen.errors import SynthgenError, nearest
-from synthgen.files import replacing_folder
+from synthgen.files import manifest_faults, no_space, replacing_folder, write_manifest
 from synthgen.models.base import Model
 from synthgen.models.stages import EMA, Optimization
 
@@ -116,7 +116,11 @@ class Synthesizer:
         return self
 
     def save(self, folder: str | Path) -> Path:
-        """Writes a checkpoint folder in one move: weights, codec, config and card, nothing executable."""
+        """Writes a checkpoint folder in one move: weights, codec, config, card and their hashes, nothing executable.
+
+        Raises:
+            SynthgenError: The disk is full.
+        """
         target = Path(folder)
         state = {name: value.detach().cpu().contiguous() for name, value in self.model.trained_state().items()}
         config = {
@@ -126,10 +130,14 @@ class Synthesizer:
             "model": self.config,
         }
         with replacing_folder(target) as partial:
-            save_file(state, partial / "model.safetensors")
+            try:
+                save_file(state, partial / "model.safetensors")
+            except SafetensorError as error:
+                raise SynthgenError(f"{target}: cannot be written: {no_space(partial) or error}") from None
             (partial / "codec.json").write_text(json.dumps(self.codec.to_dict(), ensure_ascii=False))
             (partial / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
             (partial / "card.md").write_text(_card(self, target.name))
+            write_manifest(partial)
         return target
 
     @classmethod
@@ -150,6 +158,10 @@ class Synthesizer:
         for name in _FILES:
             if not (source / name).is_file():
                 raise SynthgenError(f"{source}: the checkpoint folder lacks {name}; expected {', '.join(_FILES)}")
+        # A person may edit config and card; what is learned must be as it was written. Older folders have no hashes.
+        for name, fault in (manifest_faults(source) or {}).items():
+            if fault and name in ("codec.json", "model.safetensors"):
+                raise SynthgenError(f"{source / name}: damaged or truncated: it is not what manifest.json says")
         config = _read_config(source / "config.yaml")
         codec = _read_codec(source / "codec.json")
         check_targets(config["model"], (Model, nn.Module, Optimization, EMA), str(source / "config.yaml"))

@@ -165,7 +165,7 @@ def test_every_command_and_choice_composes(monkeypatch):
             # Embedded data sets have no path.
             given = ["data.path=somewhere"] if "path: ???" in file.read_text() else []
             assert compose("train", [f"{group}={choice}", *given])["seed"] == 0
-    for command in ("train", "sample", "evaluate", "inspect"):
+    for command in ("train", "sample", "evaluate", "inspect", "verify"):
         assert compose_unresolved(command)
 
 

@@ -1,4 +1,4 @@
-"""The command line: `synthgen train`, `sample`, `evaluate`, `inspect`, each a Hydra application over `configs/`."""
+"""The command line: `synthgen train`, `sample`, `evaluate` and others, each a Hydra application over `configs/`."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ from synthgen.errors import nearest
 
 __all__ = ["COMMANDS", "main", "run_command"]
 
-COMMANDS = ("train", "sample", "evaluate", "inspect")
+COMMANDS = ("train", "sample", "evaluate", "inspect", "verify")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -4,10 +4,11 @@ PyTorch's file format is a zip archive, and a zip archive ends with a comment. T
 every byte before it. A sealed file is read by `torch.load` as any other.
 """
 
-import hashlib
 import re
 import struct
 from pathlib import Path
+
+from synthgen.files import sha256
 
 __all__ = ["fault_of", "seal"]
 
@@ -17,7 +18,6 @@ _END_BYTES = 22
 _LENGTH_BYTES = 2
 _COMMENT = b"sha256:%s"
 _COMMENT_BYTES = len(_COMMENT % (b"0" * 64))
-_BLOCK = 1 << 20
 
 
 def seal(file: Path) -> None:
@@ -32,7 +32,7 @@ def seal(file: Path) -> None:
         end = opened.read()
         if end[: len(_END)] != _END or end[-_LENGTH_BYTES:] != b"\0\0":
             raise ValueError(f"{file}: not a zip archive without a comment")
-        digest = _digest(file, size - _LENGTH_BYTES)
+        digest = sha256(file, size - _LENGTH_BYTES)
         opened.seek(size - _LENGTH_BYTES)
         opened.write(struct.pack("<H", _COMMENT_BYTES) + _COMMENT % digest.encode())
 
@@ -49,20 +49,7 @@ def fault_of(file: Path) -> str | None:
             comment = opened.read()
         if not re.fullmatch(rb"sha256:[0-9a-f]{64}", comment):
             return "truncated, or written by an older synthgen"
-        found = _digest(file, size - _COMMENT_BYTES - _LENGTH_BYTES)
+        found = sha256(file, size - _COMMENT_BYTES - _LENGTH_BYTES)
     except OSError as error:
         return error.strerror or str(error)
     return None if _COMMENT % found.encode() == comment else "damaged: its content is not what was written"
-
-
-def _digest(file: Path, size: int) -> str:
-    """SHA-256 of the first `size` bytes."""
-    digest = hashlib.sha256()
-    with file.open("rb") as opened:
-        while size > 0:
-            block = opened.read(min(size, _BLOCK))
-            if not block:
-                break
-            digest.update(block)
-            size -= len(block)
-    return digest.hexdigest()
