@@ -14,6 +14,8 @@ __all__ = ["build", "check_targets", "compose", "compose_unresolved", "config_fo
 # Classes of other packages that a checkpoint folder may name: plain networks that load without custom code.
 _FOREIGN_TARGETS = {"diffusers.UNet2DModel", "diffusers.AutoencoderKL"}
 _HYDRA_KEYS = {"_target_", "_partial_"}
+# Settings in one config, counted as often as aliases repeat them: far more than any model has.
+_MAX_SETTINGS = 100_000
 
 
 def config_folder() -> Path:
@@ -104,9 +106,11 @@ def check_targets(
     Raises:
         SynthgenError: A target that is not allowed, another of Hydra's special keys, or an interpolation.
     """
+    if _settings_in(config, {}) > _MAX_SETTINGS:
+        raise SynthgenError(f"{where}: found more than {_MAX_SETTINGS:,} settings, some of them within themselves")
     seen: set[int] = set()
     waiting = [config]
-    while waiting:  # no recursion: YAML's aliases can make a small file wide and deep
+    while waiting:
         value = waiting.pop()
         if isinstance(value, dict | list):
             if id(value) in seen:
@@ -126,6 +130,18 @@ def check_targets(
             waiting.extend(value)
         elif isinstance(value, str) and "${" in value:
             raise SynthgenError(f"{where}: found the interpolation {value!r}, which a checkpoint folder may not use")
+
+
+def _settings_in(value: Any, known: dict[int, int]) -> int:
+    """Number of values in a config as it is when YAML's aliases are written out; a few lines can make it astronomic."""
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = _MAX_SETTINGS + 1  # what holds itself never ends
+        known[id(value)] = 1 + sum(
+            _settings_in(inner, known) for inner in (value.values() if isinstance(value, dict) else value)
+        )
+    return known[id(value)]
 
 
 def _allowed(target: Any, bases: tuple[type, ...], packages: tuple[str, ...], sources: bool) -> bool:

@@ -21,6 +21,8 @@ def explain(error: Exception, command: str) -> str | None:
     for cause in _chain(error):
         if isinstance(cause, SynthgenError):
             return str(cause)
+        if isinstance(cause, MemoryError) or "DefaultCPUAllocator" in str(cause) or "CUDA out of memory" in str(cause):
+            return f"out of memory: {(str(cause).splitlines() or ['no more to be had'])[0]}"
         if isinstance(cause, OSError) and cause.errno in _FILE_SYSTEM:
             return f"{cause.filename}: {cause.strerror}" if cause.filename else str(cause.strerror)
         if isinstance(cause, MissingConfigException) and cause.missing_cfg_file:

@@ -50,7 +50,7 @@ def _settings(config: DictConfig) -> dict[str, Any]:
     from synthgen.run import check_config
     from synthgen.training.run_folder import RunFolder
 
-    if config.run is None or not Path(config.run).exists():
+    if config.run is None or not Path(config.run).exists() or _has_not_begun(Path(config.run)):
         return to_plain(config)
     stored = RunFolder(Path(config.run)).config()
     given = HydraConfig.get().overrides.task
@@ -68,3 +68,8 @@ def _settings(config: DictConfig) -> dict[str, Any]:
         if any(override.partition("=")[0] == key for override in given):
             settings[key] = to_plain(config)[key]
     return settings
+
+
+def _has_not_begun(run: Path) -> bool:
+    """Whether a process took this folder for a run and ended before it wrote anything into it."""
+    return run.is_dir() and [entry.name for entry in run.iterdir()] == [".lock"]
