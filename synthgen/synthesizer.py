@@ -172,7 +172,12 @@ class Synthesizer:
         weights = source / "model.safetensors"
         model = _build_within(config["model"], codec.layout, read_tensor_entries(weights), source / "config.yaml")
         try:
-            model.load_trained_state(load_file(weights))
+            state, expected = load_file(weights), model.trained_state()
+            for name, value in state.items():
+                # Loading would convert without a word.
+                if name in expected and value.dtype != expected[name].dtype:
+                    raise RuntimeError(f"{name} is of {value.dtype}, expected {expected[name].dtype}")
+            model.load_trained_state(state)
         except (SafetensorError, OSError) as error:
             raise SynthgenError(f"{weights}: damaged or truncated: {error}") from None
         except RuntimeError as error:
@@ -210,7 +215,7 @@ def _build_within(
     # Besides what sampling uses, a model has what only training uses: a second copy, a discriminator.
     elements = 2**24 + 16 * sum(entry.elements for entry in entries)
     try:
-        with _Bounded(100_000 + 1000 * len(entries), elements):
+        with _Bounded(5000 + 200 * len(entries), elements):
             model = build(config)(layout)
     except Exception as error:  # whatever a constructor makes of numbers that were never meant for it
         cause = error.__cause__ if isinstance(error.__cause__, SynthgenError) else error
