@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from inspect import isfunction
+from inspect import isfunction, signature
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from synthgen.errors import SynthgenError
 
@@ -31,11 +31,13 @@ def build(config: dict[str, Any], **arguments: Any) -> Any:
     """The object that a plain config with a `_target_` describes.
 
     Raises:
-        SynthgenError: The object refused its arguments; its own message is kept.
+        SynthgenError: An argument is of another type than synthgen's own classes declare, or the object refused its
+            arguments; its own message is kept.
     """
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate
 
+    _check_arguments(config)
     try:
         return instantiate(config, _convert_="all", **arguments)
     except InstantiationException as error:
@@ -130,6 +132,24 @@ def check_targets(
             waiting.extend(value)
         elif isinstance(value, str) and "${" in value:
             raise SynthgenError(f"{where}: found the interpolation {value!r}, which a checkpoint folder may not use")
+
+
+def _check_arguments(config: Any) -> None:
+    """Holds plain arguments against the types that synthgen's constructors declare: a text where a number is due."""
+    values = config.values() if isinstance(config, dict) else config if isinstance(config, list) else ()
+    for value in values:
+        _check_arguments(value)
+    target = config.get("_target_") if isinstance(config, dict) else None
+    if not isinstance(target, str) or not target.startswith("synthgen."):
+        return
+    module, _, name = target.rpartition(".")
+    for argument, parameter in signature(getattr(import_module(module), name)).parameters.items():
+        declared = get_args(parameter.annotation) or (parameter.annotation,)
+        if argument in config and set(declared) <= {bool, int, float, str, type(None)}:
+            value = config[argument]
+            if type(value) not in declared and not (type(value) is int and float in declared):
+                expected = " or ".join("null" if kind is type(None) else kind.__name__ for kind in declared)
+                raise SynthgenError(f"{name}: {argument}: found {value!r}, expected {expected}")
 
 
 def _settings_in(value: Any, known: dict[int, int]) -> int:

@@ -29,16 +29,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """
         try:
             with replacing(Path(path)) as partial:
-                torch.save(checkpoint, partial)
-                seal(partial)
-        except (OSError, RuntimeError) as error:
-            # PyTorch's writer tells of a full disk by a RuntimeError without a number.
-            if isinstance(error, RuntimeError) and "write" not in str(error):
-                raise
-            reason = no_space(Path(path).parent) or (error.strerror if isinstance(error, OSError) else None)
-            raise SynthgenError(
-                f"{path}: cannot be saved: {reason or str(error).splitlines()[0]}; the checkpoint before it is intact"
-            ) from error
+                _write(checkpoint, partial)
+        except OSError as error:
+            raise _unsaved(path, error.strerror or str(error)) from error
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = None
@@ -55,3 +48,19 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             raise SynthgenError(
                 f"{path}: not a checkpoint of tensors and plain values; nothing was run: {lines[0]}"
             ) from error
+
+
+def _write(checkpoint: dict[str, Any], partial: Path) -> None:
+    try:
+        torch.save(checkpoint, partial)
+        seal(partial)
+    except (OSError, RuntimeError) as error:
+        # PyTorch's writer tells of a full disk by a RuntimeError without a number. What is left must be looked at here,
+        # while the file that did not fit is still there.
+        if isinstance(error, RuntimeError) and "inline_container" not in str(error):
+            raise
+        raise _unsaved(partial, no_space(partial.parent) or str(error).splitlines()[0]) from error
+
+
+def _unsaved(path: str | Path, reason: str) -> SynthgenError:
+    return SynthgenError(f"{path}: cannot be saved: {reason}; the checkpoint before it is intact")

@@ -1,5 +1,6 @@
 """A full disk, a folder that cannot be written to, and checkpoints that are damaged on it."""
 
+import contextlib
 import random
 import shutil
 import signal
@@ -29,13 +30,9 @@ def small_disk(tmp_path):
 def test_a_full_disk_is_one_message_and_the_checkpoint_is_intact(workplace, small_disk):
     run = small_disk / "run"
     assert workplace.run(workplace.command(FAMILY, run), fault=STOP).code == 143
-    with (small_disk / "filler").open("wb") as filler:
-        try:
-            while True:
-                filler.write(b"\0" * 4096)
-                filler.flush()
-        except OSError:
-            pass
+    with (small_disk / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+        while True:
+            filler.write(b"\0" * 4096)
     before = hashes(run)
     ended = workplace.run(workplace.command(FAMILY, run))
     assert ended.code == 2

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from synthgen.errors import SynthgenError
@@ -26,14 +27,16 @@ def check_column(column: Column, encoding: Any) -> None:
     where = f"column {column.name!r}"
     _expect(isinstance(column.name, str), where, "name", column.name, "text")
     try:
-        numeric = pd.api.types.is_numeric_dtype(pd.api.types.pandas_dtype(column.dtype))
+        dtype = pd.api.types.pandas_dtype(column.dtype)
     except (TypeError, ValueError):
-        _expect(False, where, "dtype", column.dtype, "a type that pandas knows")
+        raise SynthgenError(f"{where}: dtype: found {column.dtype!r}, expected a type that pandas knows") from None
     scalars = (*column.categories, *encoding.values)
     _expect(
         all(isinstance(value, str | int | float) for value in scalars), where, "values", scalars[:3], "plain values"
     )
     _expect(isinstance(encoding.missing, bool), where, "missing", encoding.missing, "true or false")
+    holds_missing = not encoding.missing or not isinstance(dtype, np.dtype) or dtype.kind not in "iub"
+    _expect(holds_missing, where, "dtype", column.dtype, "one that holds missing cells")
     curve = (encoding.knots, encoding.quantiles)
     _expect(len(curve[0]) == len(curve[1]), where, "knots", len(curve[0]), f"{len(curve[1])}, as many as quantiles")
     for key, values, low, high in (("knots", curve[0], -math.inf, math.inf), ("quantiles", curve[1], 0.0, 1.0)):
@@ -47,7 +50,7 @@ def check_column(column: Column, encoding: Any) -> None:
     if not column.numerical:
         _expect(not curve[0], where, "knots", curve[0][:3], "none of a column of words")
         return
-    _expect(numeric, where, "dtype", column.dtype, "one of numbers")
+    _expect(pd.api.types.is_numeric_dtype(dtype), where, "dtype", column.dtype, "one of numbers")
     _expect(all(_number(value) for value in encoding.values), where, "values", encoding.values[:3], "numbers")
     limits = (column.minimum, column.maximum)
     _expect(all(_number(value) for value in limits), where, "range", limits, "two numbers")
