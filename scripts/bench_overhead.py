@@ -30,8 +30,8 @@ from synthgen.training.checkpoints import Checkpoints, Saving
 from synthgen.training.fit import fit_model
 from synthgen.training.run_folder import RunFolder
 
-ROUNDS = 7
-SECONDS = 8.0
+ROUNDS = 9
+SECONDS = 4.0
 WARM_UP = 10
 
 

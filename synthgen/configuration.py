@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from inspect import isfunction, signature
 from pathlib import Path
+from types import UnionType
 from typing import Any, get_args
 
 from synthgen.errors import SynthgenError
@@ -14,6 +15,7 @@ __all__ = ["build", "check_targets", "compose", "compose_unresolved", "config_fo
 # Classes of other packages that a checkpoint folder may name: plain networks that load without custom code.
 _FOREIGN_TARGETS = {"diffusers.UNet2DModel", "diffusers.AutoencoderKL"}
 _HYDRA_KEYS = {"_target_", "_partial_"}
+_PLAIN = (bool, int, float, str, type(None))
 # Settings in one config, counted as often as aliases repeat them: far more than any model has.
 _MAX_SETTINGS = 100_000
 
@@ -144,11 +146,12 @@ def _check_arguments(config: Any) -> None:
         return
     module, _, name = target.rpartition(".")
     for argument, parameter in signature(getattr(import_module(module), name)).parameters.items():
-        declared = get_args(parameter.annotation) or (parameter.annotation,)
-        if argument in config and set(declared) <= {bool, int, float, str, type(None)}:
+        kind = parameter.annotation
+        declared = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+        if argument in config and all(one in _PLAIN for one in declared):
             value = config[argument]
             if type(value) not in declared and not (type(value) is int and float in declared):
-                expected = " or ".join("null" if kind is type(None) else kind.__name__ for kind in declared)
+                expected = " or ".join("null" if one is type(None) else one.__name__ for one in declared)
                 raise SynthgenError(f"{name}: {argument}: found {value!r}, expected {expected}")
 
 

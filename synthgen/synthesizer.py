@@ -99,7 +99,8 @@ class Synthesizer:
             A DataFrame with the real one's columns and dtypes, or `Images`.
 
         Raises:
-            SynthgenError: n or start out of range, or a condition that training never saw.
+            SynthgenError: n or start out of range, a condition that training never saw, or a model that draws values
+                that are not finite.
         """
         if n < 1:
             raise SynthgenError(f"n: found {n}, expected at least 1")
@@ -112,6 +113,11 @@ class Synthesizer:
                 raise SynthgenError(f"condition: {type(self.model).__name__} takes none")
             encoded = self.codec.encode_condition(condition, n)  # type: ignore[arg-type]
         drawn = self.model.sample(n, encoded, seed, start, progress, **options)
+        for name, value in drawn.items():
+            if value.is_floating_point() and not value.isfinite().all():
+                raise SynthgenError(
+                    f"the model draws {name} values that are not finite: weights or settings are damaged"
+                )
         return self.codec.decode(drawn)
 
     def to(self, device: str | torch.device) -> "Synthesizer":
