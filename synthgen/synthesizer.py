@@ -113,8 +113,8 @@ class Synthesizer:
                 raise SynthgenError(f"condition: {type(self.model).__name__} takes none")
             encoded = self.codec.encode_condition(condition, n)  # type: ignore[arg-type]
         drawn = self.model.sample(n, encoded, seed, start, progress, **options)
-        for name, value in drawn.items():
-            if value.is_floating_point() and not value.isfinite().all():
+        for name, tensor in drawn.items():
+            if tensor.is_floating_point() and not tensor.isfinite().all():
                 raise SynthgenError(
                     f"the model draws {name} values that are not finite: weights or settings are damaged"
                 )

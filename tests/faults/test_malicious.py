@@ -84,7 +84,7 @@ TARGETS = [
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target["_target_"])
-@pytest.mark.parametrize("place", ["model", "network", "optimization", "nested"])
+@pytest.mark.parametrize("place", ["model", "network", "nested"])
 def test_targets_that_are_not_models(refused, folder, tmp_path, target, place):
     (tmp_path / "payload.pt").write_bytes(pickle.dumps(Payload()))
     (tmp_path / "payload.npy").write_bytes(pickle.dumps(Payload()))
@@ -98,7 +98,8 @@ def test_targets_that_are_not_models(refused, folder, tmp_path, target, place):
             config["model"][place] = target
 
     edit(folder, change)
-    assert "nothing was run" in sample(refused, folder) or "may not use" in sample(refused, folder)
+    error = sample(refused, folder)
+    assert "nothing was run" in error or "may not use" in error
 
 
 TABDIFF = "synthgen.models.table.tabdiff.TabDiff"
