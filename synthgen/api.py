@@ -1,5 +1,6 @@
 """The Python API: `synthgen.fit`, `synthgen.load`, `synthgen.evaluate`."""
 
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,8 +18,9 @@ from synthgen.data.tables.module import TableDataModule
 from synthgen.data.tables.schema import infer_schema
 from synthgen.data.tables.sources import read_table
 from synthgen.errors import SynthgenError
-from synthgen.run import find_checkpoint, train
+from synthgen.run import train
 from synthgen.synthesizer import Synthesizer
+from synthgen.training.run_folder import find_checkpoint
 
 if TYPE_CHECKING:
     from synthgen.reports.report import Report
@@ -67,7 +69,11 @@ def fit(
         given += [f"max_samples={max_samples}"] if max_samples is not None else []
         config = compose("train", given)
         config["data"] = {"name": module.name}
-        return train(config, module).synthesizer
+        ended = train(config, module)
+    if ended.fitted is not None and ended.fitted.signal not in (None, signal.SIGINT):
+        # Whoever sent it wants the process to end: what was to happen then now happens.
+        signal.raise_signal(ended.fitted.signal)
+    return ended.synthesizer
 
 
 def load(checkpoint: str | Path) -> Synthesizer:

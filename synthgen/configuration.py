@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from inspect import isfunction, signature
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args
 
 from synthgen.errors import SynthgenError
 
@@ -13,6 +15,9 @@ __all__ = ["build", "check_targets", "compose", "compose_unresolved", "config_fo
 # Classes of other packages that a checkpoint folder may name: plain networks that load without custom code.
 _FOREIGN_TARGETS = {"diffusers.UNet2DModel", "diffusers.AutoencoderKL"}
 _HYDRA_KEYS = {"_target_", "_partial_"}
+_PLAIN = (bool, int, float, str, type(None))
+# Settings in one config, counted as often as aliases repeat them: far more than any model has.
+_MAX_SETTINGS = 100_000
 
 
 def config_folder() -> Path:
@@ -28,11 +33,13 @@ def build(config: dict[str, Any], **arguments: Any) -> Any:
     """The object that a plain config with a `_target_` describes.
 
     Raises:
-        SynthgenError: The object refused its arguments; its own message is kept.
+        SynthgenError: An argument is of another type than synthgen's own classes declare, or the object refused its
+            arguments; its own message is kept.
     """
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate
 
+    _check_arguments(config)
     try:
         return instantiate(config, _convert_="all", **arguments)
     except InstantiationException as error:
@@ -85,8 +92,10 @@ def compose_unresolved(name: str) -> dict[str, Any]:
     return {str(key): value for key, value in plain.items()}
 
 
-def check_targets(config: Any, bases: tuple[type, ...], where: str) -> None:
-    """Makes sure that a config from a checkpoint folder can only build what is expected.
+def check_targets(
+    config: Any, bases: tuple[type, ...], where: str, packages: tuple[str, ...] = ("synthgen",), sources: bool = False
+) -> None:
+    """Makes sure that a config from a checkpoint or run folder can only build what is expected.
 
     Every `_target_` must name a class that is defined in synthgen and derived from one of `bases`, or one of a short
     list of networks of diffusers. A prefix alone would not do: `synthgen.x.os.system` begins well, too.
@@ -95,43 +104,89 @@ def check_targets(config: Any, bases: tuple[type, ...], where: str) -> None:
         config: Plain dicts, lists and scalars.
         bases: Allowed base classes.
         where: File that the config came from, for the message.
+        packages: Packages whose classes are allowed.
+        sources: Whether the functions of synthgen's `sources` modules are, which a train config names.
 
     Raises:
         SynthgenError: A target that is not allowed, another of Hydra's special keys, or an interpolation.
     """
-    if isinstance(config, dict):
-        for key, value in config.items():
-            if isinstance(key, str) and key.startswith("_") and key.endswith("_") and key not in _HYDRA_KEYS:
-                raise SynthgenError(f"{where}: found the key {key!r}, which a checkpoint folder may not use")
-            if key == "_target_":
-                _check_target(value, bases, where)
-            else:
-                check_targets(value, bases, where)
-    elif isinstance(config, list):
-        for value in config:
-            check_targets(value, bases, where)
-    elif isinstance(config, str) and "${" in config:
-        raise SynthgenError(f"{where}: found the interpolation {config!r}, which a checkpoint folder may not use")
+    if _settings_in(config, {}) > _MAX_SETTINGS:
+        raise SynthgenError(f"{where}: found more than {_MAX_SETTINGS:,} settings, some of them within themselves")
+    seen: set[int] = set()
+    waiting = [config]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict | list):
+            if id(value) in seen:
+                continue
+            seen.add(id(value))
+        if isinstance(value, dict):
+            for key in value:
+                if isinstance(key, str) and key.startswith("_") and key.endswith("_") and key not in _HYDRA_KEYS:
+                    raise SynthgenError(f"{where}: found the key {key!r}, which a checkpoint folder may not use")
+            if "_target_" in value and not _allowed(value["_target_"], bases, packages, sources):
+                raise SynthgenError(
+                    f"{where}: _target_ {value['_target_']!r} is not a class of synthgen that a checkpoint folder may "
+                    "build; nothing was run"
+                )
+            waiting.extend(inner for key, inner in value.items() if key != "_target_")
+        elif isinstance(value, list):
+            waiting.extend(value)
+        elif isinstance(value, str) and "${" in value:
+            raise SynthgenError(f"{where}: found the interpolation {value!r}, which a checkpoint folder may not use")
 
 
-def _check_target(target: Any, bases: tuple[type, ...], where: str) -> None:
-    refused = SynthgenError(
-        f"{where}: _target_ {target!r} is not a class of synthgen that a checkpoint folder may build; nothing was run"
-    )
-    if not isinstance(target, str):
-        raise refused
-    if target in _FOREIGN_TARGETS:
+def _check_arguments(config: Any) -> None:
+    """Holds plain arguments against the types that synthgen's constructors declare: a text where a number is due."""
+    values = config.values() if isinstance(config, dict) else config if isinstance(config, list) else ()
+    for value in values:
+        _check_arguments(value)
+    target = config.get("_target_") if isinstance(config, dict) else None
+    if not isinstance(target, str) or not target.startswith("synthgen."):
         return
-    # Importing is running: only modules of this package are ever imported here.
-    if not target.startswith("synthgen."):
-        raise refused
+    module, _, name = target.rpartition(".")
+    for argument, parameter in signature(getattr(import_module(module), name)).parameters.items():
+        kind = parameter.annotation
+        declared = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+        if argument in config and all(one in _PLAIN for one in declared):
+            value = config[argument]
+            if type(value) not in declared and not (type(value) is int and float in declared):
+                expected = " or ".join("null" if one is type(None) else one.__name__ for one in declared)
+                raise SynthgenError(f"{name}: {argument}: found {value!r}, expected {expected}")
+
+
+def _settings_in(value: Any, known: dict[int, int]) -> int:
+    """Number of values in a config as it is when YAML's aliases are written out; a few lines can make it astronomic."""
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = _MAX_SETTINGS + 1  # what holds itself never ends
+        known[id(value)] = 1 + sum(
+            _settings_in(inner, known) for inner in (value.values() if isinstance(value, dict) else value)
+        )
+    return known[id(value)]
+
+
+def _allowed(target: Any, bases: tuple[type, ...], packages: tuple[str, ...], sources: bool) -> bool:
+    if not isinstance(target, str):
+        return False
+    if target in _FOREIGN_TARGETS:
+        return True
+    # Importing is running: only modules of these packages are ever imported here.
+    if target.partition(".")[0] not in packages:
+        return False
     module, _, name = target.rpartition(".")
     try:
         found = getattr(import_module(module), name, None)
-    except ImportError:
-        raise refused from None
-    if not isinstance(found, type) or found.__module__ != module or not issubclass(found, bases):
-        raise refused
+    except (ImportError, ValueError):
+        return False
+    home = str(getattr(found, "__module__", ""))
+    if isinstance(found, type):
+        # Other packages gather classes of their own in modules that people import them from.
+        own = home == module if module.startswith("synthgen") else home.partition(".")[0] in packages
+        return own and issubclass(found, bases)
+    is_source = module.startswith("synthgen.data.") and module.endswith(".sources") and home == module
+    return sources and is_source and isfunction(found) and not name.startswith("_")
 
 
 @contextmanager

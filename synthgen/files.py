@@ -1,5 +1,7 @@
-"""Finding files, and writing files and folders in one move."""
+"""Finding files, writing files and folders in one move, and the hashes that tell whether they are as written."""
 
+import hashlib
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -8,7 +10,22 @@ from pathlib import Path
 
 from synthgen.errors import SynthgenError, nearest
 
-__all__ = ["existing_file", "replacing", "replacing_folder"]
+__all__ = [
+    "existing_file",
+    "manifest_faults",
+    "no_space",
+    "replacing",
+    "replacing_folder",
+    "sha256",
+    "sync",
+    "write_manifest",
+]
+
+_MANIFEST = "manifest.json"
+_BLOCK = 1 << 20
+
+# With less than this left, a write that failed did so for want of space.
+_FULL = 1 << 20
 
 
 @contextmanager
@@ -18,9 +35,9 @@ def replacing(target: Path) -> Iterator[Path]:
     partial = target.with_name(f".{target.name}.partial")
     try:
         yield partial
-        _sync(partial)
+        sync(partial)
         partial.replace(target)
-        _sync(target.parent)
+        sync(target.parent)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -37,11 +54,11 @@ def replacing_folder(target: Path) -> Iterator[Path]:
     try:
         yield partial
         for file in partial.rglob("*"):
-            _sync(file)
+            sync(file)
         if target.exists():
             target.replace(old)
         partial.replace(target)
-        _sync(target.parent)
+        sync(target.parent)
     finally:
         _put_back(old, target)
         shutil.rmtree(partial, ignore_errors=True)
@@ -64,15 +81,63 @@ def existing_file(path: str) -> Path:
     return file
 
 
-def _put_back(old: Path, target: Path) -> None:
-    """Undoes the first of two moves where the second never came."""
-    if old.exists() and not target.exists():
-        old.replace(target)
+def write_manifest(folder: Path) -> None:
+    """Writes the SHA-256 of every file of a folder into its `manifest.json`."""
+    files = sorted(file for file in folder.iterdir() if file.is_file() and file.name != _MANIFEST)
+    hashes = {file.name: sha256(file) for file in files}
+    (folder / _MANIFEST).write_text(json.dumps({"sha256": hashes}, indent=2))
 
 
-def _sync(path: Path) -> None:
+def manifest_faults(folder: Path) -> dict[str, str | None] | None:
+    """What is wrong with each file that `manifest.json` names, None where nothing is; None for all without a manifest.
+
+    Raises:
+        SynthgenError: The manifest is damaged.
+    """
+    manifest = folder / _MANIFEST
+    if not manifest.is_file():
+        return None
+    try:
+        hashes = {str(name): str(digest) for name, digest in json.loads(manifest.read_text())["sha256"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise SynthgenError(f"{manifest}: damaged: {type(error).__name__}: {error}") from None
+    faults: dict[str, str | None] = {}
+    for name, digest in hashes.items():
+        # A name that leads out of the folder is one that no synthgen wrote.
+        if Path(name).name != name or not (folder / name).is_file():
+            faults[name] = "not there"
+        else:
+            faults[name] = None if sha256(folder / name) == digest else "damaged: its content is not what was written"
+    return faults
+
+
+def sha256(file: Path, size: int | None = None) -> str:
+    """Hexadecimal SHA-256 of a file, or of its first `size` bytes."""
+    digest = hashlib.sha256()
+    left = file.stat().st_size if size is None else size
+    with file.open("rb") as opened:
+        while left > 0 and (block := opened.read(min(left, _BLOCK))):
+            digest.update(block)
+            left -= len(block)
+    return digest.hexdigest()
+
+
+def no_space(folder: Path) -> str | None:
+    """Says how little space is left where a write failed; None when there is enough of it."""
+    free = shutil.disk_usage(folder).free if folder.is_dir() else _FULL
+    return f"no space left on the disk ({free / 2**20:.1f} MiB free)" if free < _FULL else None
+
+
+def sync(path: Path) -> None:
+    """Makes sure that a file, or the names in a folder, survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _put_back(old: Path, target: Path) -> None:
+    """Undoes the first of two moves where the second never came."""
+    if old.exists() and not target.exists():
+        old.replace(target)

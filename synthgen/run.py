@@ -1,25 +1,35 @@
 """One training run, from a config to an exported checkpoint folder."""
 
+import secrets
 import time
+import warnings
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning import seed_everything
+from pytorch_lightning import Callback, Trainer, seed_everything
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.seed import isolate_rng
+from torch import nn
 
-from synthgen.configuration import build
+from synthgen import __version__
+from synthgen.configuration import build, check_targets
 from synthgen.data.module import DataModule
-from synthgen.errors import SynthgenError, nearest
-from synthgen.models.base import bf16_pays
+from synthgen.errors import SynthgenError
+from synthgen.models.base import Model, bf16_pays
+from synthgen.models.stages import EMA, Optimization
 from synthgen.synthesizer import Synthesizer
 from synthgen.training.budget import Budget, parse_time
+from synthgen.training.checkpoints import Saving
 from synthgen.training.fit import Fitted, fit_model
-from synthgen.training.run_folder import RunFolder, run_hash
+from synthgen.training.lock import locked
+from synthgen.training.run_folder import RunFolder, find_checkpoint, run_hash
 
-__all__ = ["Plan", "Run", "find_checkpoint", "load_data", "plan", "train"]
+__all__ = ["Plan", "Run", "check_config", "load_data", "plan", "train"]
 
 _PLAN_STEPS = 12
 
@@ -91,32 +101,36 @@ def train(config: dict[str, Any], data: DataModule | None = None) -> Run:
 
     with isolate_rng():
         seed_everything(config["seed"], workers=True, verbose=False)
+        # Whatever may be wrong with the settings shows before anything is written.
         synthesizer = _build(config, data)
-        folder.begin(config)
-        fitted = fit_model(
-            synthesizer.model,
-            data,
-            _trainer(config),
-            folder,
-            Budget(config["max_samples"], max_time),
-            callbacks=[build(callback) for callback in (config["callbacks"] or {}).values() if callback],
-            loggers=[
-                build(logger, save_dir=str(folder.path)) for logger in (config["logger"] or {}).values() if logger
-            ],
-            validate_every=config["validate_every"],
-            resume=config["resume"],
-        )
-    synthesizer.facts |= {"examples_seen": fitted.samples_seen, "training_seconds": round(fitted.seconds, 1)}
-    synthesizer.model.to("cpu").eval()
-    synthesizer.save(checkpoint)
-    folder.record(
-        status="interrupted" if fitted.interrupted else "finished",
-        samples_seen=fitted.samples_seen,
-        budget=fitted.budget,
-        seconds=round(fitted.seconds, 1),
-        validation_loss=fitted.validation_loss,
-        checkpoint=str(checkpoint),
-    )
+        callbacks = [build(callback) for callback in (config["callbacks"] or {}).values() if callback]
+        saving = Saving(config["save_every"], config["save_every_samples"], config["keep_best"])
+        budget = Budget(config["max_samples"], max_time)
+        with nullcontext() if getattr(rank_zero_only, "rank", 0) else locked(folder.path):
+            _begin(folder, config, data)
+            fitted = fit_model(
+                synthesizer.model,
+                data,
+                _trainer(config),
+                folder,
+                budget,
+                callbacks=callbacks,
+                loggers=[_logger(logger, folder) for logger in (config["logger"] or {}).values() if logger],
+                validate_every=config["validate_every"],
+                saving=saving,
+                resume=config["resume"],
+            )
+            synthesizer.facts |= {"examples_seen": fitted.samples_seen, "training_seconds": round(fitted.seconds, 1)}
+            synthesizer.model.to("cpu").eval()
+            synthesizer.save(checkpoint)
+            folder.record(
+                status="interrupted" if fitted.interrupted else "finished",
+                samples_seen=fitted.samples_seen,
+                budget=fitted.budget,
+                seconds=round(fitted.seconds, 1),
+                validation_loss=fitted.validation_loss,
+                checkpoint=str(checkpoint),
+            )
     return Run(synthesizer, folder, checkpoint, fitted)
 
 
@@ -143,6 +157,16 @@ def plan(config: dict[str, Any], data: DataModule | None = None) -> Plan:
     return Plan(parameters, copies + resident, rate, seconds, run_folder(config, data).path)
 
 
+def check_config(config: dict[str, Any], where: str) -> None:
+    """Makes sure that a config found in a run folder can only build what a train config of synthgen builds.
+
+    Raises:
+        SynthgenError: It names anything else; nothing of it has been run.
+    """
+    bases = (Model, nn.Module, Optimization, EMA, DataModule, Trainer, Callback, Logger)
+    check_targets(config, bases, where, packages=("synthgen", "pytorch_lightning"), sources=True)
+
+
 def run_folder(config: dict[str, Any], data: DataModule) -> RunFolder:
     """The folder of a config's run: `run`, or a name made of the data, the model and a hash."""
     if config["run"]:
@@ -151,26 +175,32 @@ def run_folder(config: dict[str, Any], data: DataModule) -> RunFolder:
     return RunFolder(Path(config["output_dir"]) / f"{data.name}-{model}-{run_hash(config, data.fingerprint)}")
 
 
-def find_checkpoint(text: str, checkpoint_dir: str = "checkpoints") -> Path:
-    """The checkpoint folder that a person means: a folder, its bare name under `checkpoint_dir`, or a run folder.
+def _begin(folder: RunFolder, config: dict[str, Any], data: DataModule) -> None:
+    """Writes what a run begins with; one that goes on is held against it."""
+    now = {"threads": torch.get_num_threads(), "synthgen_version": __version__, "data": data.fingerprint}
+    before = folder.state
+    if before.get("data", now["data"]) != now["data"]:
+        raise SynthgenError(
+            f"{folder.path}: the data has changed since this run began; bring the old data back, or start a new run"
+        )
+    for key in ("threads", "synthgen_version"):
+        if before.get(key, now[key]) != now[key]:
+            warnings.warn(
+                f"{folder.path}: this run began with {key.replace('_', ' ')} {before[key]} and goes on with "
+                f"{now[key]}: its bytes may differ from those of a run that was not interrupted",
+                stacklevel=3,
+            )
+    folder.begin(config, **now)
 
-    Raises:
-        SynthgenError: None of them is there; the message names the nearest.
-    """
-    for path in (Path(text), Path(checkpoint_dir) / text):
-        if (path / "run.json").is_file():
-            exported = RunFolder(path).state.get("checkpoint")
-            if not exported:
-                raise SynthgenError(
-                    f"{path}: this run has exported no checkpoint yet; go on with synthgen train run={path}"
-                )
-            return Path(exported)
-        if path.is_dir():
-            return path
-    known = Path(checkpoint_dir)
-    names = sorted(entry.name for entry in known.iterdir() if entry.is_dir()) if known.is_dir() else []
-    hint = nearest(Path(text).name, names, what=f"{known} holds") if names else f"{known} holds none"
-    raise SynthgenError(f"checkpoint={text}: no such checkpoint folder; {hint}")
+
+def _logger(config: dict[str, Any], folder: RunFolder) -> Logger:
+    """A logger in the run folder; Weights & Biases goes on with the run's own id."""
+    given = {"save_dir": str(folder.path)}
+    if config["_target_"].endswith(".WandbLogger"):
+        identifier = folder.state.get("wandb_id") or secrets.token_hex(4)
+        folder.record(wandb_id=identifier)
+        given |= {"id": identifier, "resume": "allow"}
+    return build(config, **given)
 
 
 def _build(config: dict[str, Any], data: DataModule) -> Synthesizer:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from synthgen import __version__
 from synthgen.configuration import build, check_targets
@@ -19,9 +21,11 @@ from synthgen.data.images.images import Images
 from synthgen.data.module import DataModule
 from synthgen.data.tables.codec import TableCodec
 from synthgen.errors import SynthgenError, nearest
-from synthgen.files import replacing_folder
+from synthgen.files import manifest_faults, no_space, replacing_folder, write_manifest
+from synthgen.layout import ImageLayout, TableLayout
 from synthgen.models.base import Model
 from synthgen.models.stages import EMA, Optimization
+from synthgen.training.contents import TensorEntry, read_tensor_entries
 
 __all__ = ["FORMAT_VERSION", "Synthesizer"]
 
@@ -95,7 +99,8 @@ class Synthesizer:
             A DataFrame with the real one's columns and dtypes, or `Images`.
 
         Raises:
-            SynthgenError: n or start out of range, or a condition that training never saw.
+            SynthgenError: n or start out of range, a condition that training never saw, or a model that draws values
+                that are not finite.
         """
         if n < 1:
             raise SynthgenError(f"n: found {n}, expected at least 1")
@@ -108,6 +113,11 @@ class Synthesizer:
                 raise SynthgenError(f"condition: {type(self.model).__name__} takes none")
             encoded = self.codec.encode_condition(condition, n)  # type: ignore[arg-type]
         drawn = self.model.sample(n, encoded, seed, start, progress, **options)
+        for name, tensor in drawn.items():
+            if tensor.is_floating_point() and not tensor.isfinite().all():
+                raise SynthgenError(
+                    f"the model draws {name} values that are not finite: weights or settings are damaged"
+                )
         return self.codec.decode(drawn)
 
     def to(self, device: str | torch.device) -> "Synthesizer":
@@ -116,7 +126,11 @@ class Synthesizer:
         return self
 
     def save(self, folder: str | Path) -> Path:
-        """Writes a checkpoint folder in one move: weights, codec, config and card, nothing executable."""
+        """Writes a checkpoint folder in one move: weights, codec, config, card and their hashes, nothing executable.
+
+        Raises:
+            SynthgenError: The disk is full.
+        """
         target = Path(folder)
         state = {name: value.detach().cpu().contiguous() for name, value in self.model.trained_state().items()}
         config = {
@@ -126,10 +140,14 @@ class Synthesizer:
             "model": self.config,
         }
         with replacing_folder(target) as partial:
-            save_file(state, partial / "model.safetensors")
+            try:
+                save_file(state, partial / "model.safetensors")
+            except SafetensorError as error:
+                raise SynthgenError(f"{target}: cannot be written: {no_space(partial) or error}") from None
             (partial / "codec.json").write_text(json.dumps(self.codec.to_dict(), ensure_ascii=False))
             (partial / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
             (partial / "card.md").write_text(_card(self, target.name))
+            write_manifest(partial)
         return target
 
     @classmethod
@@ -150,13 +168,22 @@ class Synthesizer:
         for name in _FILES:
             if not (source / name).is_file():
                 raise SynthgenError(f"{source}: the checkpoint folder lacks {name}; expected {', '.join(_FILES)}")
+        # A person may edit config and card; what is learned must be as it was written. Older folders have no hashes.
+        for name, fault in (manifest_faults(source) or {}).items():
+            if fault and name in ("codec.json", "model.safetensors"):
+                raise SynthgenError(f"{source / name}: damaged or truncated: it is not what manifest.json says")
         config = _read_config(source / "config.yaml")
         codec = _read_codec(source / "codec.json")
         check_targets(config["model"], (Model, nn.Module, Optimization, EMA), str(source / "config.yaml"))
-        model = build(config["model"])(codec.layout)
         weights = source / "model.safetensors"
+        model = _build_within(config["model"], codec.layout, read_tensor_entries(weights), source / "config.yaml")
         try:
-            model.load_trained_state(load_file(weights))
+            state, expected = load_file(weights), model.trained_state()
+            for name, value in state.items():
+                # Loading would convert without a word.
+                if name in expected and value.dtype != expected[name].dtype:
+                    raise RuntimeError(f"{name} is of {value.dtype}, expected {expected[name].dtype}")
+            model.load_trained_state(state)
         except (SafetensorError, OSError) as error:
             raise SynthgenError(f"{weights}: damaged or truncated: {error}") from None
         except RuntimeError as error:
@@ -165,18 +192,60 @@ class Synthesizer:
         return cls(codec, model, config["model"], config.get("facts"))
 
 
+class _Bounded(TorchDispatchMode):
+    """Refuses to make tensors beyond a number of operations and elements, before memory is claimed for them."""
+
+    def __init__(self, operations: int, elements: int) -> None:
+        super().__init__()
+        self.operations = operations
+        self.elements = elements
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.operations -= 1
+        if not any(isinstance(argument, torch.Tensor) for argument in args):  # else it is made of one that is there
+            size = args[0] if args else ()
+            self.elements -= prod(size) if isinstance(size, list | tuple) else int(size)
+        if min(self.operations, self.elements) < 0:
+            raise SynthgenError("describes a model far larger than the weights in model.safetensors")
+        return func(*args, **(kwargs or {}))
+
+
+def _build_within(
+    config: dict[str, Any], layout: TableLayout | ImageLayout, entries: list[TensorEntry], file: Path
+) -> Model:
+    """The model that a config describes, if it is no larger than its weights allow.
+
+    Raises:
+        SynthgenError: It is, or the config describes none.
+    """
+    # Besides what sampling uses, a model has what only training uses: a second copy, a discriminator.
+    elements = 2**24 + 16 * sum(entry.elements for entry in entries)
+    try:
+        with _Bounded(5000 + 200 * len(entries), elements):
+            model = build(config)(layout)
+    except Exception as error:  # whatever a constructor makes of numbers that were never meant for it
+        cause = error.__cause__ if isinstance(error.__cause__, SynthgenError) else error
+        reason = str(cause) if isinstance(cause, SynthgenError) else f"{type(cause).__name__}: {cause}"
+        raise SynthgenError(f"{file}: cannot build the model: {reason.splitlines()[0]}") from error
+    if not isinstance(model, Model):
+        raise SynthgenError(f"{file}: describes a {type(model).__name__}, expected a model")
+    return model
+
+
 def _read_config(file: Path) -> dict[str, Any]:
     try:
         config = yaml.safe_load(file.read_text())
         version = config["format_version"]
         config["model"]["_target_"]
-    except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError):
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, RecursionError):
         raise SynthgenError(f"{file}: not the config of a checkpoint folder: lacks format_version or model") from None
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise SynthgenError(
             f"{file}: found format version {version}, expected at most {FORMAT_VERSION}: "
             "a newer synthgen wrote it; upgrade"
         )
+    if not isinstance(config.get("facts", {}), dict | None):
+        raise SynthgenError(f"{file}: facts: found a {type(config['facts']).__name__}, expected facts by name")
     return config
 
 
@@ -184,7 +253,9 @@ def _read_codec(file: Path) -> TableCodec | ImageCodec:
     try:
         data = json.loads(file.read_text())
         return _CODECS[data["kind"]].from_dict(data)
-    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
+    except SynthgenError as error:
+        raise SynthgenError(f"{file}: damaged: {error}") from None
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
         raise SynthgenError(f"{file}: damaged: {type(error).__name__}: {error}") from None
 
 

@@ -165,7 +165,7 @@ def test_every_command_and_choice_composes(monkeypatch):
             # Embedded data sets have no path.
             given = ["data.path=somewhere"] if "path: ???" in file.read_text() else []
             assert compose("train", [f"{group}={choice}", *given])["seed"] == 0
-    for command in ("train", "sample", "evaluate", "inspect"):
+    for command in ("train", "sample", "evaluate", "inspect", "verify"):
         assert compose_unresolved(command)
 
 
@@ -197,3 +197,17 @@ def test_importing_main_runs_nothing_and_running_it_does():
     for arguments in (["-c", program], ["-m", "synthgen", "--version"]):
         ended = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True)
         assert ended.stdout.split() == (["imported"] if arguments[0] == "-c" else ["0.1.0"])
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "expected"),
+    [("lr", "fast", "float"), ("warmup", 0.5, "int"), ("cooldown", True, "float"), ("clip", [1.0], "float")],
+)
+def test_an_argument_of_another_type_is_named(argument, value, expected):
+    with pytest.raises(SynthgenError, match=f"Optimization: {argument}: found .*, expected {expected}"):
+        build({"_target_": "synthgen.models.stages.Optimization", argument: value})
+
+
+def test_numbers_that_are_whole_and_arguments_that_are_not_plain_pass():
+    built = build({"_target_": "synthgen.models.stages.Optimization", "lr": 1, "betas": [0.1, 0.2]})
+    assert built.lr == 1

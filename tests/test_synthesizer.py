@@ -58,6 +58,7 @@ def test_a_saved_table_synthesizer_draws_the_same_bytes(table_synthesizer, tmp_p
         "codec.json",
         "config.yaml",
         "card.md",
+        "manifest.json",
     }
 
 

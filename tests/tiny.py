@@ -1,10 +1,11 @@
 """Models that train within a second, on numbers, for tests of what trains them."""
 
+import signal
 import time
 from functools import partial
 
 import torch
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, Trainer
 from torch import nn
 
 from synthgen.data.module import DataModule
@@ -88,6 +89,18 @@ class Tiny(Model):
         noise = torch.randn(size, 1, generator=generator, device=generator.device)
         around = self.stages[-1].trained.value if condition is None else condition["around"]
         return {"x": around + noise + shift}
+
+
+class Stop(Callback):
+    """Sends this process a signal after a number of examples, as Ctrl-C does."""
+
+    def __init__(self, seen, number=signal.SIGINT):
+        self.seen = seen
+        self.number = number
+
+    def on_train_batch_end(self, trainer, pl_module, *_):
+        if pl_module.samples_seen >= self.seen:
+            signal.raise_signal(self.number)
 
 
 def one_stage(**options):

@@ -100,6 +100,14 @@ class MetricsLog(Callback):
             logger.log_metrics(metrics, step=pl_module.samples_seen)
         self._sum, self._steps, self._since = {}, 0, (now, pl_module.samples_seen)
 
+    def state_dict(self) -> dict[str, Any]:
+        """What has been added up, so that a run that goes on logs the same rows."""
+        return {"sum": {name: total.cpu() for name, total in self._sum.items()}, "steps": self._steps}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on adding up."""
+        self._sum, self._steps = state_dict["sum"], state_dict["steps"]
+
     def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Logs the validation loss."""
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}

@@ -1,4 +1,4 @@
-"""The command line: `synthgen train`, `sample`, `evaluate`, `inspect`, each a Hydra application over `configs/`."""
+"""The command line: `synthgen train`, `sample`, `evaluate` and others, each a Hydra application over `configs/`."""
 
 import os
 import sys
@@ -9,11 +9,11 @@ from synthgen.errors import nearest
 
 __all__ = ["COMMANDS", "main", "run_command"]
 
-COMMANDS = ("train", "sample", "evaluate", "inspect")
+COMMANDS = ("train", "sample", "evaluate", "inspect", "verify")
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs one command and exits: 0 when it worked, 2 on bad input, 130 after Ctrl-C."""
+    """Runs one command and exits: 0 when it worked, 2 on bad input, 128 + n when signal n stopped it (130: Ctrl-C)."""
     arguments = sys.argv[1:] if arguments is None else arguments
     sys.exit(run_command(arguments))
 
@@ -66,6 +66,8 @@ def _run_hydra(command: str, arguments: list[str]) -> int:
             raise failures[0]
     except KeyboardInterrupt:
         return 130
+    except SystemExit as stopped:
+        return stopped.code if isinstance(stopped.code, int) else 1
     except Exception as error:
         message = explain(error, command)
         if message is None:

@@ -52,11 +52,12 @@ def run(config: DictConfig) -> None:
 
 def _parts_of_run(path: str, target: str | None, name: str | None) -> tuple[Any, Any, str | None, str]:
     """Training and holdout data as the run split them."""
-    from synthgen.run import load_data
+    from synthgen.run import check_config, load_data
     from synthgen.training.run_folder import RunFolder
 
     stored = RunFolder(Path(path)).config()
-    if "_target_" not in stored["data"]:
+    if "_target_" not in stored.get("data", {}):
         raise SynthgenError(f"run={path}: it was trained on data in memory, which is gone; give real= and holdout=")
+    check_config(stored, str(Path(path) / "config.yaml"))
     data = load_data(stored)
     return data.train, data.holdout, target or getattr(data, "target", None), name or data.name

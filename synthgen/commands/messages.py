@@ -1,5 +1,6 @@
 """One line for what a person got wrong; None for what is a bug."""
 
+import errno
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -7,6 +8,9 @@ from typing import Any
 from synthgen.errors import SynthgenError, nearest
 
 __all__ = ["explain"]
+
+# What a disk or its rights may refuse at any write, however sound the code that asks.
+_FILE_SYSTEM = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENAMETOOLONG}
 
 
 def explain(error: Exception, command: str) -> str | None:
@@ -17,6 +21,10 @@ def explain(error: Exception, command: str) -> str | None:
     for cause in _chain(error):
         if isinstance(cause, SynthgenError):
             return str(cause)
+        if isinstance(cause, MemoryError) or "DefaultCPUAllocator" in str(cause) or "CUDA out of memory" in str(cause):
+            return f"out of memory: {(str(cause).splitlines() or ['no more to be had'])[0]}"
+        if isinstance(cause, OSError) and cause.errno in _FILE_SYSTEM:
+            return f"{cause.filename}: {cause.strerror}" if cause.filename else str(cause.strerror)
         if isinstance(cause, MissingConfigException) and cause.missing_cfg_file:
             return _unknown_choice(cause)
         if isinstance(cause, MissingMandatoryValue):

@@ -25,7 +25,17 @@ _EXAMPLES = {
         "synthgen evaluate run=outputs/RUN synthetic=people.parquet output=report/",
     ],
     "inspect": ["synthgen inspect data.path=people.csv", "synthgen inspect data=digits"],
+    "verify": ["synthgen verify checkpoint=people", "synthgen verify checkpoint=outputs/RUN"],
 }
+
+_EXIT_CODES = [
+    ("  0", "the run is finished"),
+    ("  2", "something to put right, named in one line; the checkpoints are intact"),
+    (
+        "  130, 143, 138",
+        "unfinished: Ctrl-C, SIGTERM or SIGUSR1 came, and the state is saved; the same command goes on",
+    ),
+]
 
 
 def print_overview(commands: Sequence[str]) -> None:
@@ -64,6 +74,8 @@ def print_command_help(command: str) -> None:
         if not group.startswith(("override", "hydra")):
             rows = [(f"  {name}", _purpose(file)) for name, file in _choices(folder / group)]
             _print_rows(console, f"{group}=", rows)
+    if command == "train":
+        _print_rows(console, "Exit codes", _EXIT_CODES)
     console.print("--cfg job prints the composed config; --config-dir DIR adds your own; -m sweeps over a,b,c.")
 
 

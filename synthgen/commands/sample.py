@@ -21,8 +21,8 @@ def run(config: DictConfig) -> None:
 
     from synthgen.data.images.images import check_output, write_images
     from synthgen.data.tables.sources import check_table_output, write_table
-    from synthgen.run import find_checkpoint
     from synthgen.synthesizer import Synthesizer
+    from synthgen.training.run_folder import find_checkpoint
 
     settings = to_plain(config)
     n, output = settings["n"], str(settings["output"])

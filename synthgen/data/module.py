@@ -78,7 +78,9 @@ class DataModule(LightningDataModule):
         own = rows[self.trainer.global_rank :: world_size]
         chunks = own.split(self.batch_size)
         batches = [{name: tensor[chunk].to(device) for name, tensor in encoded.items()} for chunk in chunks]
-        return DataLoader(batches, batch_size=None)  # type: ignore[arg-type]  # a list is a map-style data set
+        # Even without shuffling a DataLoader draws a number, which must not come out of training's randomness.
+        own_draws = torch.Generator()
+        return DataLoader(batches, batch_size=None, generator=own_draws)  # type: ignore[arg-type]  # a list is a map
 
 
 def limited_rows(rows: int, limit: int | None, seed: int) -> np.ndarray:

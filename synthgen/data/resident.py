@@ -37,10 +37,12 @@ class ResidentLoader:
         self._rows = len(next(iter(tensors.values())))
         self._device = next(iter(tensors.values())).device
         self._permutations: dict[int, Tensor] = {}
+        self._epochs_in_a_batch = -(-batch_size * world_size // self._rows)
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         while True:
-            rows = self._next_rows()
+            rows = self.rows(self.position)
+            self.position += self.batch_size * self.world_size
             yield {name: tensor[rows] for name, tensor in self.tensors.items()}
 
     def __len__(self) -> int:
@@ -55,11 +57,12 @@ class ResidentLoader:
         """Goes on where `state_dict` was taken."""
         self.position = state["position"]
 
-    def _next_rows(self) -> Tensor:
-        begin, self.position = self.position, self.position + self.batch_size * self.world_size
-        parts, epoch = [], begin // self._rows
-        while epoch * self._rows < self.position:
-            low, high = (max(begin, epoch * self._rows), min(self.position, (epoch + 1) * self._rows))
+    def rows(self, position: int) -> Tensor:
+        """Indices of the rows of the batch that begins at `position` of the stream, on this rank."""
+        end = position + self.batch_size * self.world_size
+        parts, epoch = [], position // self._rows
+        while epoch * self._rows < end:
+            low, high = (max(position, epoch * self._rows), min(end, (epoch + 1) * self._rows))
             parts.append(self._permutation(epoch)[low - epoch * self._rows : high - epoch * self._rows])
             epoch += 1
         rows = parts[0] if len(parts) == 1 else torch.cat(parts)
@@ -70,8 +73,6 @@ class ResidentLoader:
             generator = torch.Generator().manual_seed((self.seed * 1_000_003 + epoch) % 2**63)
             permutation = torch.randperm(self._rows, generator=generator).to(self._device)
             # Two epochs at most meet in a batch of large data; small data needs those of this batch only.
-            self._permutations = {
-                e: p for e, p in self._permutations.items() if (e + 1) * self._rows > self.position - self.batch_size
-            }
+            self._permutations = {e: p for e, p in self._permutations.items() if e >= epoch - self._epochs_in_a_batch}
             self._permutations[epoch] = permutation
         return self._permutations[epoch]

@@ -9,9 +9,13 @@ import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
+from synthgen.errors import SynthgenError
 from synthgen.models.stages import Batch, ClosedFormStage, Stage, StepContext
 
 __all__ = ["Acceptance", "Model", "bf16_pays"]
+
+# Of the training state in a checkpoint: another one would go on from something else than it was saved at.
+_STATE_FORMAT = 1
 
 
 class Model(LightningModule):
@@ -26,6 +30,9 @@ class Model(LightningModule):
         budget: Training examples in all; None while a run in time has not yet fixed it.
         seed: Of the training noise.
         acceptance: Of the latest `sample` with a condition, where the model keeps to it by rejection.
+        rate_factor: Factor of all learning rates, below 1 after training has been rolled back.
+        latest: Losses of the latest batch, on the device.
+        norms: Gradient norms of its steps, on the device.
     """
 
     conditioning: Literal["exact", "rejection", "approximate", "none"] = "none"
@@ -40,7 +47,9 @@ class Model(LightningModule):
         self.budget: int | None = None
         self.seed = 0
         self.acceptance: Acceptance | None = None
+        self.rate_factor = 1.0
         self.latest: dict[str, Tensor] = {}
+        self.norms: list[Tensor] = []
         self._solved = 0  # stages that have ended
         self._stage_optimizers: list[list[Any]] = []
         self._training_noise = torch.Generator()
@@ -169,8 +178,10 @@ class Model(LightningModule):
             total=None if end is None else end - begin,
             examples=examples,
             data=self._train_stream.tensors,
+            rate_factor=self.rate_factor,
         )
         self.latest = stage.training_step(batch, context)
+        self.norms = context.norms
         self.samples_seen += examples
 
     def on_train_start(self) -> None:
@@ -183,6 +194,10 @@ class Model(LightningModule):
         self._training_noise.manual_seed(self.seed * 1_000_003 + self.global_rank)
         if self._restored_noise is not None:
             self._training_noise.set_state(self._restored_noise)
+            if self.global_rank:
+                # The checkpoint holds the first process's: the others must not draw the same noise.
+                draw = torch.randint(2**62, (), generator=self._training_noise, device=self.device)
+                self._training_noise.manual_seed(int(draw) + self.global_rank)
         self._solve_closed_forms()
 
     def on_train_batch_end(self, *_: Any) -> None:
@@ -207,17 +222,29 @@ class Model(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the position in training."""
         checkpoint["synthgen"] = {
+            "format": _STATE_FORMAT,
             "samples_seen": self.samples_seen,
             "budget": self.budget,
             "solved": self._solved,
             "noise": self._training_noise.get_state(),
+            "rate_factor": self.rate_factor,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Reads what `on_save_checkpoint` added."""
-        state = checkpoint["synthgen"]
+        """Reads what `on_save_checkpoint` added.
+
+        Raises:
+            SynthgenError: Another version of synthgen wrote it, in a way that this one cannot go on from.
+        """
+        state = checkpoint.get("synthgen", {})
+        if state.get("format") != _STATE_FORMAT:
+            raise SynthgenError(
+                f"the checkpoint: found training state of format {state.get('format')}, expected {_STATE_FORMAT}: "
+                "another version of synthgen wrote it; go on with that one, or start anew with resume=false"
+            )
         self.samples_seen, self.budget = state["samples_seen"], state["budget"]
         self._solved, self._restored_noise = state["solved"], state["noise"]
+        self.rate_factor = state["rate_factor"]
 
     @property
     def _train_stream(self) -> Any:

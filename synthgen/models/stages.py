@@ -4,11 +4,10 @@ Progress is counted in training examples (`samples_seen`), over all processes. L
 follow that count and never a number of optimizer steps.
 """
 
-import math
 from abc import abstractmethod
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -35,7 +34,7 @@ class Optimization:
         weight_decay: AdamW's decoupled weight decay (Loshchilov and Hutter, 2019).
         warmup: Examples over which the learning rate rises.
         cooldown: Share of the stage over which it falls, 0 to 1.
-        clip: Largest norm of the gradient; infinity does not look at it.
+        clip: Largest norm of the gradient; infinity clips none.
     """
 
     lr: float = 1e-3
@@ -64,13 +63,20 @@ class Optimization:
     def step(
         self, context: "StepContext", optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], loss: Tensor
     ) -> None:
-        """One step down `loss`: backward, clip, and the optimizer's own at the rate of the examples seen."""
+        """One step down `loss`: backward, clip, and the optimizer's own at the rate of the examples seen.
+
+        It is not taken where the loss or a gradient is not finite: weights and moments stay as they are. That is
+        decided on the device, which nothing waits for.
+        """
         for group in optimizer.param_groups:
-            group["lr"] = self.rate(context.seen, context.total)
+            group["lr"] = context.rate_factor * self.rate(context.seen, context.total)
         optimizer.zero_grad()
         context.backward(loss)
-        if math.isfinite(self.clip):
-            nn.utils.clip_grad_norm_(parameters, self.clip)
+        norm = nn.utils.clip_grad_norm_(parameters, self.clip)
+        context.norms.append(norm)
+        # What a gradient scaler tells a fused optimizer. Lightning hands out the optimizer in a wrapper of its own.
+        fused: Any = getattr(optimizer, "optimizer", optimizer)
+        fused.found_inf = (norm + loss.detach()).isfinite().logical_not().float()
         optimizer.step()
 
     def rate(self, seen: int, total: int | None) -> float:
@@ -164,6 +170,8 @@ class StepContext:
         total: Examples that it will see; None while that is not fixed.
         examples: Examples in this batch, over all processes.
         data: The whole encoded training data, resident on the device, for a stage that draws from it by itself.
+        rate_factor: Factor of all learning rates, below 1 after training has been rolled back.
+        norms: Gradient norms of the steps taken within this batch, before clipping; `Optimization.step` adds to them.
     """
 
     optimizers: list[torch.optim.Optimizer]
@@ -173,6 +181,8 @@ class StepContext:
     total: int | None
     examples: int
     data: Batch
+    rate_factor: float = 1.0
+    norms: list[Tensor] = field(default_factory=list)
 
 
 class GradientStage(Stage):

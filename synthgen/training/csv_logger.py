@@ -37,6 +37,19 @@ class CSVLogger(Logger):
         return ""
 
     @rank_zero_only
+    def rewind(self, samples_seen: int) -> None:
+        """Takes back the rows beyond a number of examples, and a last one that was cut while it was written.
+
+        Every other row stays as it is, to the byte.
+        """
+        if not self.path.exists():
+            return
+        header, *rows = self.path.read_text().splitlines(keepends=True) or [""]
+        kept = [row for row in rows if row.endswith("\n") and int(row.partition(",")[0]) <= samples_seen]
+        with replacing(self.path) as partial:
+            partial.write_text("".join([header, *kept]))
+
+    @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
         """Nothing: the run folder holds the config."""
 
@@ -53,4 +66,4 @@ class CSVLogger(Logger):
             row.reindex(columns=header).to_csv(self.path, mode="a", header=False, index=False)
         else:
             with replacing(self.path) as partial:
-                pd.concat([pd.read_csv(self.path), row]).to_csv(partial, index=False)
+                pd.concat([pd.read_csv(self.path, dtype=str, keep_default_na=False), row]).to_csv(partial, index=False)

@@ -1,25 +1,27 @@
 """Fits a model to a data module within a run folder."""
 
 import logging
-import signal
-import threading
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning import Callback, Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import Logger
 
 from synthgen.data.module import DataModule
+from synthgen.errors import SynthgenError
 from synthgen.models.base import Model
 from synthgen.training.budget import Budget
 from synthgen.training.checkpoint_io import AtomicCheckpointIO
+from synthgen.training.checkpoints import Checkpoints, Saving, Stopped, newest_checkpoint
+from synthgen.training.csv_logger import CSVLogger
+from synthgen.training.random_state import RandomState
 from synthgen.training.run_folder import RunFolder
+from synthgen.training.signals import Signals
+from synthgen.training.stability import RolledBack, Stability
 
 __all__ = ["Fitted", "fit_model"]
 
@@ -43,18 +45,23 @@ class Fitted:
     """How training ended.
 
     Attributes:
-        interrupted: Whether a person stopped it; the run is then unfinished.
+        signal: Number of the signal that stopped it; the run is then unfinished. None when it ended by itself.
         samples_seen: Training examples seen.
         budget: Training examples that the whole run has.
         seconds: Time spent training, over all restarts.
         validation_loss: Lowest one, or None without validation data.
     """
 
-    interrupted: bool
+    signal: int | None
     samples_seen: int
     budget: int | None
     seconds: float
     validation_loss: float | None
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the run is unfinished."""
+        return self.signal is not None
 
 
 def fit_model(
@@ -67,9 +74,12 @@ def fit_model(
     callbacks: Iterable[Callback] = (),
     loggers: Iterable[Logger] = (),
     validate_every: int = 100_000,
+    saving: Saving | None = None,
     resume: bool = True,
 ) -> Fitted:
-    """Trains until the budget is spent, early stopping ends it, or Ctrl-C; leaves the best weights in `model`.
+    """Trains until the budget is spent, early stopping ends it, or a signal comes; leaves the best weights in `model`.
+
+    Ctrl-C, SIGTERM and SIGUSR1 end it after the batch in flight, with a checkpoint; a second one ends it at once.
 
     Args:
         model: What is trained, in place.
@@ -80,77 +90,106 @@ def fit_model(
         callbacks: Besides those that save and end.
         loggers: Where metrics go.
         validate_every: Examples between two validations.
-        resume: Whether to go on from the folder's last checkpoint.
+        saving: When to save, and how much to keep.
+        resume: Whether to go on from the folder's newest checkpoint that is whole.
+
+    Raises:
+        SynthgenError: A checkpoint is damaged or of another model, the disk is full, memory does not suffice, or
+            training is not stable.
+        KeyboardInterrupt: Ctrl-C came twice.
     """
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its notes on hardware and tips
-    best = _Best(folder.path, filename="best", monitor="val/loss", save_top_k=1, enable_version_counter=False)
-    last = ModelCheckpoint(
-        folder.path,
-        filename="last",
-        train_time_interval=timedelta(seconds=60),
-        save_on_exception=True,
-        enable_version_counter=False,
-    )
-    trainer = make_trainer(
-        default_root_dir=folder.path,
-        callbacks=[budget, *callbacks, best, last],
-        logger=list(loggers) or False,
-        plugins=[AtomicCheckpointIO()],
-        max_epochs=-1,
-        check_val_every_n_epoch=None,
-        num_sanity_val_steps=0,
-        val_check_interval=1,
-        enable_model_summary=False,
-        enable_progress_bar=False,
-        use_distributed_sampler=False,
-    )
-    batch = data.batch_size * trainer.world_size
-    trainer.val_check_interval = max(1, validate_every // batch)
-    if data.validation is None or not model.validates:
-        trainer.limit_val_batches = 0
-    checkpoint = folder.last_checkpoint if resume and folder.last_checkpoint.is_file() else None
-    interrupted = _fit_until_interrupt(trainer, model, data, checkpoint)
-    # A time-based save_last is not written at the end of training, and a resumed run may start from there.
-    if not interrupted:
-        trainer.save_checkpoint(folder.last_checkpoint)
-    spent = Fitted(
-        interrupted=interrupted,
+    callbacks, loggers = list(callbacks), list(loggers)
+    stability = next((callback for callback in callbacks if isinstance(callback, Stability)), None)
+    if stability is None:
+        stability = Stability()
+        callbacks.append(stability)
+    checkpoint = newest_checkpoint(folder.path) if resume else None
+    with Signals() as signals:
+        while True:
+            at_start = checkpoint is None and stability.policy == "rollback"
+            checkpoints = Checkpoints(folder.path, saving or Saving(), signals, at_start)
+            trainer = make_trainer(
+                default_root_dir=folder.path,
+                # Those that save come last: what the others note of a batch is then saved with it.
+                callbacks=[budget, *callbacks, _Rewind(), checkpoints, RandomState()],
+                logger=loggers or False,
+                plugins=[AtomicCheckpointIO()],
+                max_epochs=-1,
+                check_val_every_n_epoch=None,
+                num_sanity_val_steps=0,
+                val_check_interval=1,
+                enable_checkpointing=False,
+                enable_model_summary=False,
+                enable_progress_bar=False,
+                use_distributed_sampler=False,
+            )
+            batch = data.batch_size * trainer.world_size
+            trainer.val_check_interval = max(1, validate_every // batch)
+            if data.validation is None or not model.validates:
+                trainer.limit_val_batches = 0
+            try:
+                number = _fit_until_signal(trainer, model, data, checkpoint)
+                if number is None:
+                    checkpoints.end(trainer)
+                break
+            except RolledBack:
+                stability.roll_back()
+                checkpoint = newest_checkpoint(folder.path)
+    if best := checkpoints.best_checkpoint():
+        model.load_state_dict(AtomicCheckpointIO().load_checkpoint(best)["state_dict"])
+    return Fitted(
+        signal=number,
         samples_seen=model.samples_seen,
         budget=model.budget,
         seconds=budget.seconds,
-        validation_loss=None if best.best_model_score is None else float(best.best_model_score),
+        validation_loss=checkpoints.best_loss,
     )
-    if folder.best_checkpoint.is_file():
-        state = torch.load(folder.best_checkpoint, map_location="cpu", weights_only=True)
-        model.load_state_dict(state["state_dict"])
-    return spent
 
 
-class _Best(ModelCheckpoint):
-    """Keeps the lowest validation loss of the last stage: those before measure something else, and leave it untrained.
+class _Rewind(Callback):
+    """Takes back what was logged after the checkpoint that a run goes on from: it is going to be logged again."""
 
-    A model that ends in a closed form has no best: the closed form belongs to the weights that it was fitted to.
-    """
-
-    def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
-        if pl_module.stage is pl_module.stages[-1]:
-            super().on_validation_end(trainer, pl_module)
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        for logger in trainer.loggers:
+            if isinstance(logger, CSVLogger):
+                logger.rewind(pl_module.samples_seen)
 
 
-def _fit_until_interrupt(trainer: Trainer, model: Model, data: DataModule, checkpoint: Path | None) -> bool:
-    """Runs the trainer; True if Ctrl-C ended it. Lightning would end the whole process then, notebook and all."""
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGINT)
+def _fit_until_signal(trainer: Trainer, model: Model, data: DataModule, checkpoint: Path | None) -> int | None:
+    """Runs the trainer; the number of the signal that ended it, or None."""
     with warnings.catch_warnings():
         for message in _EXPECTED_WARNINGS:
             warnings.filterwarnings("ignore", message)
         try:
             trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        except Stopped as stopped:
+            return stopped.number
         except SystemExit as error:
-            if not isinstance(error.__context__, KeyboardInterrupt):
+            # Lightning's answer to Ctrl-C would end the whole process, notebook and all.
+            if isinstance(error.__context__, KeyboardInterrupt):
+                raise KeyboardInterrupt from None
+            raise
+        except (RuntimeError, MemoryError) as error:
+            explained = _explained(error, checkpoint)
+            if explained is None:
                 raise
-            return True
-        finally:
-            if in_main_thread:
-                signal.signal(signal.SIGINT, handler)
-    return trainer.interrupted
+            raise explained from error
+    return None
+
+
+def _explained(error: RuntimeError | MemoryError, checkpoint: Path | None) -> SynthgenError | None:
+    """One line on what a person can do something about; None for a bug."""
+    text = str(error)
+    if "Error(s) in loading state_dict" in text:
+        reason = text.splitlines()[-1].strip()
+        return SynthgenError(f"{checkpoint}: does not fit the run's config.yaml: {reason}")
+    out_of_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    if out_of_memory or "DefaultCPUAllocator" in text or "not enough memory" in text:
+        return SynthgenError(
+            f"out of memory: {text.splitlines()[0] if text else 'no more to be had'}; "
+            "lower data.batch_size, then network.width"
+        )
+    if "DataLoader worker" in text:
+        return SynthgenError(f"a process that reads data has ended: {text.splitlines()[0]}; the run can go on")
+    return None

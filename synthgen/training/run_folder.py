@@ -7,20 +7,24 @@ from typing import Any
 
 import yaml
 
-from synthgen.errors import SynthgenError
+from synthgen.errors import SynthgenError, nearest
 from synthgen.files import replacing
 
-__all__ = ["RunFolder", "run_hash"]
+__all__ = ["RunFolder", "find_checkpoint", "run_hash"]
 
 # What changes where or how loudly a run computes, not what it computes.
-_NOT_COMPUTED = ("run", "name", "resume", "dry_run", "output_dir", "checkpoint_dir", "logger")
+_NOT_COMPUTED = (
+    *("run", "name", "resume", "dry_run", "output_dir", "checkpoint_dir", "logger"),
+    *("save_every", "save_every_samples", "keep_best"),
+)
 _NOT_COMPUTED_TRAINER = ("accelerator", "devices", "num_nodes", "strategy", "enable_progress_bar", "log_every_n_steps")
 
 
 class RunFolder:
     """The folder of one run.
 
-    It holds `config.yaml` (resolved), `run.json` (progress and end), `metrics.csv`, `last.ckpt`, `best.ckpt`.
+    It holds `config.yaml` (resolved), `run.json` (progress and end), `metrics.csv`, `last.ckpt`, the one
+    before it, and the best.
 
     Args:
         path: Where it is; made when something is written.
@@ -35,15 +39,22 @@ class RunFolder:
         return self.path / "last.ckpt"
 
     @property
-    def best_checkpoint(self) -> Path:
-        """Training state with the lowest validation loss."""
-        return self.path / "best.ckpt"
-
-    @property
     def state(self) -> dict[str, Any]:
-        """What `record` wrote; empty for a new run."""
+        """What `record` wrote; empty for a new run.
+
+        Raises:
+            SynthgenError: The file is damaged.
+        """
         file = self.path / "run.json"
-        return json.loads(file.read_text()) if file.is_file() else {}
+        if not file.is_file():
+            return {}
+        try:
+            state = json.loads(file.read_text())
+        except (ValueError, RecursionError) as error:
+            raise SynthgenError(f"{file}: damaged: {error}") from None
+        if not isinstance(state, dict):
+            raise SynthgenError(f"{file}: damaged: found a {type(state).__name__}, expected facts by name")
+        return state
 
     @property
     def finished(self) -> bool:
@@ -54,19 +65,25 @@ class RunFolder:
         """The resolved config.
 
         Raises:
-            SynthgenError: The folder is not a run's.
+            SynthgenError: The folder is not a run's, or its config is damaged.
         """
         file = self.path / "config.yaml"
         if not file.is_file():
             raise SynthgenError(f"{self.path}: not a run folder: it lacks config.yaml")
-        return yaml.safe_load(file.read_text())
+        try:
+            config = yaml.safe_load(file.read_text())
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            raise SynthgenError(f"{file}: damaged: {' '.join(str(error).split())}") from None
+        if not isinstance(config, dict):
+            raise SynthgenError(f"{file}: damaged: found a {type(config).__name__}, expected settings by name")
+        return config
 
-    def begin(self, config: dict[str, Any]) -> None:
-        """Writes the config."""
+    def begin(self, config: dict[str, Any], **facts: Any) -> None:
+        """Writes the config, and for a new run the facts of its beginning."""
         with replacing(self.path / "config.yaml") as partial:
             partial.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
         if not self.state:
-            self.record(status="running")
+            self.record(status="running", **facts)
 
     def record(self, **facts: Any) -> None:
         """Adds facts to `run.json`."""
@@ -93,3 +110,25 @@ def run_hash(config: dict[str, Any], fingerprint: str) -> str:
         kept["data"] = {k: v for k, v in kept["data"].items() if k not in ("path", "name")}
     text = json.dumps([kept, fingerprint], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def find_checkpoint(text: str, checkpoint_dir: str = "checkpoints") -> Path:
+    """The checkpoint folder that a person means: a folder, its bare name under `checkpoint_dir`, or a run folder.
+
+    Raises:
+        SynthgenError: None of them is there; the message names the nearest.
+    """
+    for path in (Path(text), Path(checkpoint_dir) / text):
+        if (path / "run.json").is_file():
+            exported = RunFolder(path).state.get("checkpoint")
+            if not exported:
+                raise SynthgenError(
+                    f"{path}: this run has exported no checkpoint yet; go on with synthgen train run={path}"
+                )
+            return Path(exported)
+        if path.is_dir():
+            return path
+    known = Path(checkpoint_dir)
+    names = sorted(entry.name for entry in known.iterdir() if entry.is_dir()) if known.is_dir() else []
+    hint = nearest(Path(text).name, names, what=f"{known} holds") if names else f"{known} holds none"
+    raise SynthgenError(f"checkpoint={text}: no such checkpoint folder; {hint}")

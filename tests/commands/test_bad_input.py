@@ -11,6 +11,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from synthgen.commands import main
+from synthgen.files import write_manifest
 
 
 @pytest.fixture
@@ -178,7 +179,17 @@ def test_truncated_weights(refused, damaged):
 def test_weights_of_another_model(refused, damaged):
     weights = load_file(damaged / "model.safetensors")
     save_file(dict(list(weights.items())[1:]), damaged / "model.safetensors")
+    write_manifest(damaged)
     assert "does not fit" in refused("sample", f"checkpoint={damaged}", "n=3", "output=x.csv")
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "codec.json"])
+def test_a_flipped_bit(refused, damaged, file):
+    content = bytearray((damaged / file).read_bytes())
+    content[-20] ^= 1
+    (damaged / file).write_bytes(content)
+    assert f"{file}: damaged" in refused("sample", f"checkpoint={damaged}", "n=3", "output=x.csv")
+    assert f"{file}: damaged" in refused("verify", f"checkpoint={damaged}")
 
 
 def test_damaged_codec(refused, damaged):

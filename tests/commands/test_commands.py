@@ -33,11 +33,11 @@ SMALL = ["trainer=cpu", "callbacks=none", "network.width=16", "max_samples=512"]
 
 def test_without_a_command_lists_commands_and_models(synthgen):
     printed = synthgen()
-    for word in ("train", "sample", "evaluate", "inspect", "table/tabdiff", "image/edm"):
+    for word in ("train", "sample", "evaluate", "inspect", "verify", "table/tabdiff", "image/edm"):
         assert word in printed
 
 
-@pytest.mark.parametrize("command", ["train", "sample", "evaluate", "inspect"])
+@pytest.mark.parametrize("command", ["train", "sample", "evaluate", "inspect", "verify"])
 def test_help_names_every_argument(synthgen, command):
     from synthgen.configuration import compose_unresolved
 

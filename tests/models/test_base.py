@@ -394,7 +394,7 @@ def test_the_weights_with_the_lowest_validation_loss_are_left_in_the_model(tmp_p
 def test_the_last_weights_are_validated_too(tmp_path):
     model, follow = one_stage(ema=averaged()), Follow()
     fit(model, tmp_path, budget=320, data=Numbers(validation=60), validate_every=10**9, callbacks=[follow])
-    assert (tmp_path / "best.ckpt").is_file()
+    assert (tmp_path / "best-320.ckpt").is_file()
     assert torch.equal(model.stages[0].trained.value, follow.values[-1][0]["value"])
 
 

@@ -1,3 +1,5 @@
+import signal
+
 import pytest
 from pytorch_lightning import Callback
 
@@ -6,6 +8,7 @@ from synthgen.models.stages import Optimization
 from synthgen.training.budget import parse_time
 from tests.tiny import (
     Numbers,
+    Stop,
     Tiny,
     averaged,
     fit,
@@ -83,7 +86,7 @@ def test_a_run_in_time_that_goes_on_keeps_the_budget_that_it_had_fixed(tmp_path)
     class StopOnceFixed(Callback):
         def on_train_batch_start(self, trainer, pl_module, *_):
             if pl_module.budget is not None:
-                raise KeyboardInterrupt
+                signal.raise_signal(signal.SIGINT)
 
     first = fit(falling(slow_squared_error), tmp_path, max_time=0.5, callbacks=[StopOnceFixed()])
     assert first.interrupted
@@ -109,12 +112,7 @@ def test_a_finished_run_learns_nothing_more(tmp_path):
 
 
 def test_seconds_of_an_interrupted_run_go_on_counting(tmp_path):
-    class Stop(Callback):
-        def on_train_batch_end(self, trainer, pl_module, *_):
-            if pl_module.samples_seen >= 320:
-                raise KeyboardInterrupt
-
-    first = fit(falling(slow_squared_error), tmp_path, budget=640, callbacks=[Stop()])
+    first = fit(falling(slow_squared_error), tmp_path, budget=640, callbacks=[Stop(320)])
     assert first.interrupted
     second = fit(falling(slow_squared_error), tmp_path, budget=640)
     assert second.samples_seen == 640

@@ -3,6 +3,7 @@ import pickle
 import pytest
 import torch
 
+from synthgen.errors import SynthgenError
 from synthgen.training.checkpoint_io import AtomicCheckpointIO
 
 
@@ -35,6 +36,6 @@ def test_a_failing_save_leaves_the_old_file_and_no_other(tmp_path):
 @pytest.mark.parametrize("weights_only", [None, True, False])
 def test_nothing_executable_is_loaded_whatever_is_asked_for(tmp_path, weights_only):
     torch.save({"epoch": 1, "x": Harmful(tmp_path / "was run")}, tmp_path / "last.ckpt")
-    with pytest.raises(pickle.UnpicklingError):
+    with pytest.raises(SynthgenError, match=r"last\.ckpt: not a checkpoint .* nothing was run"):
         AtomicCheckpointIO().load_checkpoint(tmp_path / "last.ckpt", weights_only=weights_only)
     assert not (tmp_path / "was run").exists()

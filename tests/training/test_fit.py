@@ -11,6 +11,7 @@ from pytorch_lightning import Callback
 from synthgen.models.stages import Optimization
 from tests.tiny import (
     Numbers,
+    Stop,
     Tiny,
     averaged,
     closed_form_stage,
@@ -25,10 +26,10 @@ from tests.tiny import (
 FALLING = Optimization(lr=0.02, warmup=100, cooldown=0.5, clip=1e9)
 
 
-class Stop(Callback):
-    """Raises what Ctrl-C raises after a number of examples."""
+class Raise(Callback):
+    """Raises an error after a number of examples."""
 
-    def __init__(self, seen, error=KeyboardInterrupt):
+    def __init__(self, seen, error):
         self.seen = seen
         self.error = error
 
@@ -42,7 +43,7 @@ def new_model(stages=1):
 
 
 @pytest.mark.parametrize("stages", [1, 2])
-@pytest.mark.parametrize("stop", [16, 96, 160, 240])
+@pytest.mark.parametrize("stop", [16, 96, 128, 160, 240, 304])
 def test_an_interrupted_run_goes_on_as_if_it_had_not_been(tmp_path, stages, stop):
     whole = new_model(stages)
     fit(whole, tmp_path / "whole", data=Numbers(validation=60), validate_every=64)
@@ -56,19 +57,19 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(tmp_path, stages, stop
     assert same(weights(resumed), weights(whole))
 
 
-def test_a_batch_that_was_fetched_but_not_learned_from_comes_again(tmp_path):
+def test_the_batch_in_flight_ends_and_the_one_that_was_fetched_comes_again(tmp_path):
     calls = []
 
     def interrupted_loss(module, batch, generator):
         calls.append(batch)
         if len(calls) == 8:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         return squared_error(module, batch, generator)
 
     whole, resumed = new_model(), new_model()
     fit(whole, tmp_path / "whole")
     begun = Tiny([gradient_stage(loss=interrupted_loss, optimization=FALLING, ema=averaged())])
-    assert fit(begun, tmp_path / "run").samples_seen == 7 * 16
+    assert fit(begun, tmp_path / "run").samples_seen == 8 * 16
     fit(resumed, tmp_path / "run")
     assert same(weights(resumed), weights(whole))
 
@@ -122,13 +123,13 @@ def test_a_bug_is_raised_as_it_is_and_the_run_can_go_on(tmp_path):
         pass
 
     with pytest.raises(Bug):
-        fit(new_model(), tmp_path, callbacks=[Stop(96, Bug)])
+        fit(new_model(), tmp_path, callbacks=[Raise(96, Bug)])
     assert fit(new_model(), tmp_path).samples_seen == 320
 
 
 def test_a_call_to_exit_is_not_taken_for_ctrl_c(tmp_path):
     with pytest.raises(SystemExit):
-        fit(new_model(), tmp_path, callbacks=[Stop(96, SystemExit)])
+        fit(new_model(), tmp_path, callbacks=[Raise(96, SystemExit)])
 
 
 def test_ctrl_c_works_as_before_when_training_has_ended(tmp_path):
@@ -148,7 +149,7 @@ def test_validation_losses_of_an_interrupted_run_count_after_it(tmp_path):
 
 def test_a_run_folder_holds_nothing_but_its_checkpoints(tmp_path):
     fit(one_stage(), tmp_path, data=Numbers(validation=60), validate_every=64)
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["best.ckpt", "last.ckpt"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["best-320.ckpt", "last.ckpt"]
 
 
 PROGRAM = """

@@ -42,9 +42,8 @@ def test_beginning_again_keeps_what_was_recorded(tmp_path):
     assert RunFolder(tmp_path).config()["seed"] == 4
 
 
-def test_checkpoints_lie_in_the_folder(tmp_path):
+def test_the_last_checkpoint_lies_in_the_folder(tmp_path):
     assert RunFolder(tmp_path).last_checkpoint == tmp_path / "last.ckpt"
-    assert RunFolder(tmp_path).best_checkpoint == tmp_path / "best.ckpt"
 
 
 def test_siblings_are_numbered(tmp_path):

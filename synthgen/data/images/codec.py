@@ -1,5 +1,6 @@
 """The map between real images and tensors."""
 
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -12,6 +13,10 @@ from synthgen.errors import SynthgenError, nearest
 from synthgen.layout import ImageLayout
 
 __all__ = ["ImageCodec"]
+
+# What a stored codec may claim: more than any image set that trains, and less than memory.
+_MAX_SIDE = 65_536
+_MAX_VALUES = 2**28
 
 
 class ImageCodec:
@@ -93,6 +98,26 @@ class ImageCodec:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "ImageCodec":
-        """Reads what `to_dict` wrote."""
-        layout = {**data["layout"], "class_shares": tuple(data["layout"]["class_shares"])}
-        return cls(ImageLayout(**layout), tuple(data["classes"]))
+        """Reads what `to_dict` wrote.
+
+        Raises:
+            SynthgenError: Sizes, classes or shares that no image set has.
+        """
+        layout = ImageLayout(**{**data["layout"], "class_shares": tuple(data["layout"]["class_shares"])})
+        classes, shares = tuple(data["classes"]), layout.class_shares
+        sizes = (*layout.shape, 1 + layout.classes)
+        if (
+            not all(type(size) is int and 0 < size <= _MAX_SIDE for size in sizes)
+            or math.prod(layout.shape) > _MAX_VALUES
+        ):
+            raise SynthgenError(f"layout: found {layout.shape} and {layout.classes} classes, expected sizes of images")
+        if len(classes) != layout.classes or not all(isinstance(name, str) for name in classes):
+            raise SynthgenError(f"classes: found {classes[:3]}, expected {layout.classes} names")
+        fit = all(isinstance(share, int | float) and 0 <= share <= 1 for share in shares)
+        if not fit or len(shares) not in (0, layout.classes) or (shares and not sum(shares) > 0):
+            raise SynthgenError(
+                f"class_shares: found {shares[:3]}, expected a share for each of {layout.classes} classes"
+            )
+        if not isinstance(layout.sigma_data, int | float) or not 0 < layout.sigma_data < math.inf:
+            raise SynthgenError(f"sigma_data: found {layout.sigma_data!r}, expected a number above 0")
+        return cls(layout, classes)

@@ -20,6 +20,7 @@ import torch
 from scipy.special import ndtr, ndtri
 from torch import Tensor
 
+from synthgen.data.tables.stored import check_column
 from synthgen.errors import SynthgenError, nearest
 from synthgen.layout import Column, Kind, TableLayout, TableSchema
 
@@ -242,12 +243,23 @@ class TableCodec:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "TableCodec":
-        """Reads what `to_dict` wrote."""
+        """Reads what `to_dict` wrote.
+
+        Raises:
+            SynthgenError: It is something else, of which a column is named.
+        """
         encodings = {
             name: Encoding(tuple(e["values"]), e["missing"], tuple(e["knots"]), tuple(e["quantiles"]))
             for name, e in data["encodings"].items()
         }
-        return cls(TableSchema.from_dict(data["schema"]), encodings)
+        schema = TableSchema.from_dict(data["schema"])
+        if list(encodings) != schema.names or len(set(schema.names)) != len(schema):
+            raise SynthgenError(
+                f"encodings: found {list(encodings)[:12]}, expected one for each of {schema.names[:12]}"
+            )
+        for column in schema:
+            check_column(column, encodings[column.name])
+        return cls(schema, encodings)
 
 
 def _fit_column(values: pd.Series, column: Column) -> Encoding:

@@ -1,0 +1,235 @@
+"""When a run's state is saved, which checkpoints are kept, and which one a run goes on from."""
+
+import math
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, Trainer
+
+from synthgen.errors import SynthgenError
+from synthgen.files import sync
+from synthgen.training.seal import fault_of
+from synthgen.training.signals import Signals
+
+__all__ = ["Checkpoints", "Saving", "Stopped", "newest_checkpoint"]
+
+# Newest first. "next" is whole and newer than "last" where a crash came between the two renames that end a save.
+_NEWEST_FIRST = ("next.ckpt", "last.ckpt", "last-1.ckpt")
+# Batches between two decisions that several processes take together.
+_AGREE_EVERY = 16
+
+
+@dataclass(frozen=True)
+class Saving:
+    """When to save, and how much to keep.
+
+    Attributes:
+        seconds: Time between two checkpoints.
+        samples: Training examples between two checkpoints, besides; None saves by time alone.
+        keep_best: Checkpoints with the lowest validation losses that are kept.
+
+    Raises:
+        SynthgenError: A number that is too low.
+    """
+
+    seconds: float = 60.0
+    samples: int | None = None
+    keep_best: int = 1
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.seconds, int | float) or not self.seconds >= 0:
+            raise SynthgenError(f"save_every: found {self.seconds!r}, expected seconds")
+        for key, value in {"save_every_samples": self.samples, "keep_best": self.keep_best}.items():
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise SynthgenError(f"{key}: found {value!r}, expected at least 1")
+
+
+class Stopped(Exception):
+    """A signal asked training to stop, and its state has been saved.
+
+    Attributes:
+        number: The signal's.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+class Checkpoints(Callback):
+    """Saves `last.ckpt`, `last-1.ckpt` before it, and `best-SAMPLES.ckpt`; stops training when a signal has come.
+
+    State is saved between two batches, after the validation that may belong to the first: a run that goes on from there
+    does what the run that was not interrupted did. A signal during validation does not wait for its end: what is saved
+    then says that the validation is still to be done.
+
+    A best is weights alone, of the last stage: the stages before it measure something else and leave it untrained. A
+    model that ends in a closed form has none, as the closed form belongs to the weights that it was fitted to.
+
+    Args:
+        folder: Where they go.
+        saving: When.
+        signals: Where the request to stop is noted.
+        at_start: Whether to save before the first batch, for those who may have to come back to it.
+    """
+
+    def __init__(self, folder: Path, saving: Saving, signals: Signals, at_start: bool = False) -> None:
+        self.folder = folder
+        self.saving = saving
+        self.signals = signals
+        self.at_start = at_start
+        self.best: list[tuple[float, str]] = []  # (validation loss, file name), best first
+        self.ended = False
+        self._kept_by_last: set[str] = set()
+        self._validation_due = False
+        self._saved = (0.0, 0)
+        self._batches = 0
+
+    @property
+    def best_loss(self) -> float | None:
+        """Lowest validation loss; None without any."""
+        return self.best[0][0] if self.best else None
+
+    def best_checkpoint(self) -> Path | None:
+        """The best checkpoint that is whole; None when there is none."""
+        for _, name in self.best:
+            fault = fault_of(self.folder / name)
+            if fault is None:
+                return self.folder / name
+            warnings.warn(f"{self.folder / name}: {fault}; weights that are not the best are used", stacklevel=2)
+        return None
+
+    def save(self, trainer: Trainer) -> None:
+        """Saves the whole state; the checkpoint that was the last one stays beside it as the one before."""
+        new, last, before = (self.folder / name for name in _NEWEST_FIRST)
+        trainer.save_checkpoint(new)
+        seen: Any = trainer.lightning_module.samples_seen
+        self._saved = (time.monotonic(), seen)
+        if not trainer.is_global_zero:
+            return
+        if last.is_file():
+            last.replace(before)
+        new.replace(last)
+        sync(self.folder)
+        # A surpassed best goes when neither checkpoint refers to it any more; at the end only the last one counts.
+        named = {name for _, name in self.best}
+        for file in self.folder.glob("best-*.ckpt"):
+            if file.name not in named | (set() if self.ended else self._kept_by_last):
+                file.unlink(missing_ok=True)
+        self._kept_by_last = named
+
+    def end(self, trainer: Trainer) -> None:
+        """Saves the state of a run that has ended by itself."""
+        self.ended = True
+        self.save(trainer)
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Starts the clocks; a run that had ended stays so."""
+        # Lightning has its own handler for SIGTERM, which ends the process without a checkpoint.
+        self.signals.install()
+        trainer._signal_connector.received_sigterm = False
+        self._saved = (-math.inf if self.at_start else time.monotonic(), pl_module.samples_seen)
+        trainer.should_stop = trainer.should_stop or self.ended
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: Any, *_: Any) -> None:
+        """Saves if it is time or a signal has come, and then stops.
+
+        Raises:
+            Stopped: After a signal.
+        """
+        due, number = self._due(pl_module.samples_seen), self.signals.received
+        if trainer.world_size > 1:
+            due, number = self._agree(trainer, due, number)
+        if due or number:
+            self.save(trainer)
+        if number:
+            raise Stopped(number)
+
+    def on_validation_batch_start(self, trainer: Trainer, *_: Any) -> None:
+        """Leaves a validation when a signal has come.
+
+        Raises:
+            Stopped: After a signal. The last validation of all is not left: nothing would come after it.
+        """
+        if self.signals.received and trainer.world_size == 1 and not trainer.should_stop:
+            self._validation_due = True
+            self.save(trainer)
+            raise Stopped(self.signals.received)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Keeps the weights if they are among the best."""
+        value = trainer.callback_metrics.get("val/loss")
+        if value is None or pl_module.stage is not pl_module.stages[-1]:
+            return
+        loss = float(value)
+        if not math.isfinite(loss) or (len(self.best) == self.saving.keep_best and loss >= self.best[-1][0]):
+            return
+        name = f"best-{pl_module.samples_seen}.ckpt"
+        trainer.save_checkpoint(self.folder / name, weights_only=True)
+        self.best = sorted([*self.best, (loss, name)])[: self.saving.keep_best]
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """Sets Lightning's counters to where training is: the batch that has been fetched has not begun.
+
+        Lightning compares them to tell whether a validation was interrupted; only then does it run it on going on.
+        """
+        loops = checkpoint["loops"]["fit_loop"]
+        batches = loops["epoch_loop.batch_progress"]
+        for counts in (batches["total"], batches["current"]):
+            counts.update(dict.fromkeys(("ready", "started", "processed"), counts["completed"]))
+        validation = loops["epoch_loop.val_loop.batch_progress"]
+        for counts in (validation["total"], validation["current"]):
+            counts.update(dict.fromkeys(counts, 0))
+        if self._validation_due:
+            validation["total"].update(ready=1, started=1)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Which bests there are, and whether the run has ended."""
+        return {"best": [list(entry) for entry in self.best], "ended": self.ended}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on with them."""
+        self.best = [(loss, name) for loss, name in state_dict["best"]]
+        self._kept_by_last = {name for _, name in self.best}
+        self.ended = state_dict["ended"]
+
+    def _due(self, seen: int) -> bool:
+        at, then = self._saved
+        by_samples = self.saving.samples is not None and seen - then >= self.saving.samples
+        return by_samples or time.monotonic() - at >= self.saving.seconds
+
+    def _agree(self, trainer: Trainer, due: bool, number: int | None) -> tuple[bool, int]:
+        """One decision for all processes, now and then: each agreement makes all of them wait."""
+        self._batches += 1
+        if self._batches % _AGREE_EVERY:
+            return False, 0
+        wanted = torch.tensor([float(due), float(number or 0)], device=trainer.strategy.root_device)
+        agreed = trainer.strategy.reduce(wanted, reduce_op="max")
+        return bool(agreed[0]), int(agreed[1])
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint of a run that is whole; None when there is none at all. Warns of those that are not.
+
+    Raises:
+        SynthgenError: There are checkpoints, and each of them is damaged.
+    """
+    faults: dict[Path, str] = {}
+    for name in _NEWEST_FIRST:
+        file = folder / name
+        if not file.is_file():
+            continue
+        fault = fault_of(file)
+        if fault is None:
+            for damaged, reason in faults.items():
+                warnings.warn(f"{damaged}: {reason}; the run goes on from {name}", stacklevel=2)
+            return file
+        faults[file] = fault
+    if faults:
+        file, fault = next(iter(faults.items()))
+        raise SynthgenError(f"{file}: {fault}, and no older checkpoint is whole; start anew with resume=false")
+    return None

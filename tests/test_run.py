@@ -1,0 +1,147 @@
+"""What a run begins with, and what it is held against when it goes on."""
+
+import json
+from typing import ClassVar
+
+import pytest
+import torch
+from pytorch_lightning.loggers.logger import DummyLogger
+
+from synthgen.configuration import compose
+from synthgen.errors import SynthgenError
+from synthgen.run import check_config, train
+from tests.conftest import TINY_TABLE
+from tests.tiny import Stop
+
+
+class WandbLogger(DummyLogger):
+    """Notes what it was built with."""
+
+    built: ClassVar[list] = []
+
+    def __init__(self, **given):
+        super().__init__()
+        self.built.append(given)
+
+
+class StopEarly(Stop):
+    def __init__(self):
+        super().__init__(64)
+
+
+LOGGER = "{logger: {w: {_target_: tests.test_run.WandbLogger}}}"
+
+
+@pytest.fixture
+def config(people, tmp_path):
+    people.to_csv(tmp_path / "people.csv", index=False)
+    return compose(
+        "train",
+        [
+            *("data=csv", f"data.path={tmp_path}/people.csv", "data.batch_size=32", "max_samples=128"),
+            *(f"run={tmp_path}/run", f"checkpoint_dir={tmp_path}/checkpoints", "logger=csv", *TINY_TABLE),
+            "save_every_samples=32",
+        ],
+    )
+
+
+def stopped(config):
+    return {**config, "callbacks": {"stop": {"_target_": "tests.test_run.StopEarly"}}}
+
+
+def test_a_run_records_what_it_began_with(config):
+    ended = train(stopped(config))
+    state = ended.folder.state
+    assert (state["status"], state["threads"]) == ("interrupted", torch.get_num_threads())
+    assert {"synthgen_version", "data", "checkpoint", "seconds"} <= set(state)
+    assert train(config).folder.state["status"] == "finished"
+
+
+def test_another_number_of_threads_or_version_is_said(config):
+    folder = train(stopped(config)).folder
+    folder.record(threads=99, synthgen_version="0.0.1")
+    with pytest.warns(UserWarning, match="began with") as warned:
+        assert train(config).folder.finished
+    said = " ".join(str(warning.message) for warning in warned)
+    assert "began with threads 99" in said
+    assert "began with synthgen version 0.0.1" in said
+
+
+def test_other_data_is_refused(config, people, tmp_path):
+    train(stopped(config))
+    people.iloc[1:].to_csv(tmp_path / "people.csv", index=False)
+    with pytest.raises(SynthgenError, match="the data has changed since this run began"):
+        train(config)
+
+
+def test_another_batch_size_goes_on(config):
+    assert train(stopped(config)).fitted.samples_seen == 64
+    config["data"]["batch_size"] = 16
+    assert train(config).fitted.samples_seen == 128
+
+
+def test_weights_and_biases_goes_on_with_the_runs_own_id(config):
+    WandbLogger.built.clear()
+    config["logger"] = {"wandb": {"_target_": "tests.test_run.WandbLogger"}}
+    folder = train(stopped(config)).folder
+    train(config)
+    first, second = WandbLogger.built
+    assert first == second == {"save_dir": str(folder.path), "id": folder.state["wandb_id"], "resume": "allow"}
+
+
+def test_a_damaged_run_folder_is_one_line(config):
+    folder = train(stopped(config)).folder
+    for content in ("{", "[]", "[" * 100_000):
+        (folder.path / "run.json").write_text(content)
+        with pytest.raises(SynthgenError, match=r"run\.json: damaged"):
+            train(config)
+    for content in ("a: [", "- 1", "!!python/object/apply:os.system ['true']"):
+        (folder.path / "config.yaml").write_text(content)
+        with pytest.raises(SynthgenError, match=r"config\.yaml: damaged"):
+            folder.config()
+    assert json.dumps(config)
+
+
+# What a run folder from elsewhere may name
+
+HARMFUL = [
+    "os.system",
+    "subprocess.run",
+    "numpy.load",
+    "torch.load",
+    "synthgen.run.time.sleep",
+    "synthgen.configuration.build",
+    "synthgen.commands.run_command",
+    "synthgen.api.fit",
+    "synthgen.files.replacing_folder",
+    "synthgen.data.tables.sources.re.compile",
+    "synthgen.data.tables.sources.existing_file",
+    "synthgen.data.tables.sources._unique",
+    "pytorch_lightning.seed_everything",
+    "pytorch_lightning.trainer.trainer.os.system",
+    "pytorch_lightning.utilities.rank_zero.rank_zero_only",
+    "tests.test_run.WandbLogger",
+]
+
+
+@pytest.mark.parametrize("target", HARMFUL)
+@pytest.mark.parametrize("place", ["data", "callbacks", "logger", "trainer", "nested"])
+def test_a_run_folder_may_not_name_anything_else(config, target, place):
+    harmful = {"_target_": target, "path": "true"}
+    changed = {
+        "data": {"data": {**config["data"], "source": harmful}},
+        "callbacks": {"callbacks": {"x": harmful}},
+        "logger": {"logger": {"x": harmful}},
+        "trainer": {"trainer": {**config["trainer"], "profiler": harmful}},
+        "nested": {"seed": [[{"a": {"_partial_": True, **harmful}}]]},
+    }[place]
+    with pytest.raises(SynthgenError, match="nothing was run"):
+        check_config({**config, **changed}, "config.yaml")
+
+
+@pytest.mark.parametrize(
+    "choice", ["logger=default", "logger=wandb", "callbacks=default", "data=digits", "data=randhie"]
+)
+def test_a_run_folder_may_name_what_synthgen_itself_does(choice):
+    model = ["model=image/edm"] if choice == "data=digits" else []
+    check_config(compose("train", [choice, *model]), "config.yaml")
