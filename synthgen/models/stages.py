@@ -50,7 +50,9 @@ class Optimization:
         Weights of linear maps, convolutions and embeddings decay; biases, norms and parameters that mean something by
         themselves, such as the exponent of a noise schedule, do not.
         """
-        decaying = {id(part.weight) for part in module.modules() if isinstance(part, _DECAYING)}
+        maps = [part for part in module.modules() if isinstance(part, _DECAYING)]
+        # Looked up by name: to read the weight of a map with spectral normalisation is a step of its power iteration.
+        decaying = {id(p) for part in maps for name, p in part.named_parameters(recurse=False) if name == "weight"}
         trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
         groups = [
             {"params": [p for p in trained if id(p) in decaying], "weight_decay": self.weight_decay},

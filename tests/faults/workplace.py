@@ -17,8 +17,20 @@ from synthgen.training.checkpoint_io import AtomicCheckpointIO
 # One line a family: what `synthgen train` trains for some 24 steps, with every kind of randomness left on.
 FAMILIES = {
     "table/tabdiff": ["data=randhie", "data.limit=3000", "data.batch_size=256", "network.width=16", "network.depth=1"],
+    "table/ctgan": [
+        "data=randhie",
+        "data.limit=3000",
+        "data.batch_size=250",
+        "network.widths=[16]",
+        "model.dropout=0.5",
+    ],
+    "table/tvae": ["data=randhie", "data.limit=3000", "data.batch_size=256", "network.widths=[16]", "model.latent=4"],
     "image/edm": ["data=digits", "data.batch_size=64", "network.width=8", "network.blocks=1"],
+    "image/dcgan": ["data=digits", "data.batch_size=64", "network.generator.width=8", "network.discriminator.width=8"],
+    "image/vae": ["data=digits", "data.batch_size=64", "network.encoder.width=8", "network.decoder.width=8"],
 }
+# A GAN's losses say nothing of its samples: nothing is validated.
+UNVALIDATED = {"table/ctgan", "image/dcgan"}
 STEPS = 24
 
 
