@@ -29,8 +29,9 @@ from synthgen.training.budget import Budget
 from synthgen.training.checkpoints import Checkpoints, Saving
 from synthgen.training.fit import fit_model
 from synthgen.training.run_folder import RunFolder
+from synthgen.training.signals import exit_code
 
-ROUNDS = 9
+ROUNDS = 7
 SECONDS = 4.0
 WARM_UP = 10
 
@@ -71,10 +72,11 @@ def main() -> None:
         times: list[tuple[float, float]] = []
         saving = 0.0
         for number in range(ROUNDS):
-            console.print(f"{experiment}: round {number + 1} of {ROUNDS}, {steps} steps each", highlight=False)
             of_bare = bare(config, data, steps)
             of_engine, saving = engine(config, data, steps)
             times.append((of_bare, of_engine))
+            steps_done = f"{experiment}: round {number + 1} of {ROUNDS}, {steps} steps each"
+            console.print(f"{steps_done}: {1e3 * of_bare:.2f} and {1e3 * of_engine:.2f} ms a step", highlight=False)
         plain, whole = (median(column) for column in zip(*times, strict=True))
         ratios = [of_engine / of_bare - 1 for of_bare, of_engine in times]
         cells = [f"{1e3 * plain:.2f} ms", f"{1e3 * whole:.2f} ms", f"{100 * (whole / plain - 1):+.1f} %"]
@@ -87,7 +89,7 @@ def engine(config: dict[str, Any], data: DataModule, steps: int) -> tuple[float,
     """Seconds a step under `fit_model`, and seconds of a checkpoint."""
     clock, batch = Clock(), data.batch_size
     with TemporaryDirectory() as folder:
-        fit_model(
+        fitted = fit_model(
             fresh(config, data).model,
             data,
             build({**config["trainer"], "precision": precision()}, _partial_=True),
@@ -98,6 +100,8 @@ def engine(config: dict[str, Any], data: DataModule, steps: int) -> tuple[float,
             validate_every=config["validate_every"],
             saving=Saving(config["save_every"]),
         )
+    if fitted.signal is not None:
+        sys.exit(exit_code(fitted.signal))
     return (clock.ended - clock.begun) / (clock.steps - WARM_UP), clock.saving
 
 

@@ -67,8 +67,8 @@ class Optimization:
     ) -> None:
         """One step down `loss`: backward, clip, and the optimizer's own at the rate of the examples seen.
 
-        It is not taken where the loss or a gradient is not finite: weights and moments stay as they are. That is
-        decided on the device, which nothing waits for.
+        It is not taken where the loss or a gradient is not finite: weights and moments stay as they are (an optimizer
+        that is not fused sees gradients of zero instead). That is decided on the device, which nothing waits for.
         """
         for group in optimizer.param_groups:
             group["lr"] = context.rate_factor * self.rate(context.seen, context.total)
@@ -76,9 +76,15 @@ class Optimization:
         context.backward(loss)
         norm = nn.utils.clip_grad_norm_(parameters, self.clip)
         context.norms.append(norm)
-        # What a gradient scaler tells a fused optimizer. Lightning hands out the optimizer in a wrapper of its own.
-        fused: Any = getattr(optimizer, "optimizer", optimizer)
-        fused.found_inf = (norm + loss.detach()).isfinite().logical_not().float()
+        sound = (norm + loss.detach()).isfinite()
+        # Lightning hands out the optimizer in a wrapper of its own.
+        inner: Any = getattr(optimizer, "optimizer", optimizer)
+        if inner.defaults.get("fused"):
+            inner.found_inf = sound.logical_not().float()  # what a gradient scaler tells a fused optimizer
+        else:
+            for parameter in parameters:
+                if parameter.grad is not None:
+                    parameter.grad = torch.where(sound, parameter.grad, 0)
         optimizer.step()
 
     def rate(self, seen: int, total: int | None) -> float:

@@ -85,7 +85,7 @@ def arm(point: str, count: int, number: int = signal.SIGKILL, times: int = 1, po
                 for tensor in arguments[1].values():
                     if tensor.is_floating_point():
                         tensor.fill_(float("nan"))
-            elif point == "write":
+            elif point == "write" and number == signal.SIGKILL:
                 # What is on the disk when a machine dies in the middle of writing.
                 file = Path(arguments[0])
                 file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])

@@ -100,6 +100,15 @@ def test_neither_moments_nor_weights_take_part_in_a_bad_step():
     assert [bool(norm.isfinite()) for norm in context.norms] == [True, False, True]
 
 
+def test_an_optimizer_that_is_not_fused_sees_no_gradient_of_a_bad_step():
+    module = nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    context = StepContext([optimizer], torch.Tensor.backward, torch.Generator(), 0, None, 1, {})
+    before = [p.clone() for p in module.parameters()]
+    STEADY.step(context, optimizer, list(module.parameters()), module(torch.full((1, 3), math.nan)).sum())
+    assert all(map(torch.equal, before, module.parameters()))
+
+
 def test_rows_and_seeds_of_a_bad_batch_are_written_out(tmp_path):
     data = Poisoned(seed=3)
     model = spoilable()
