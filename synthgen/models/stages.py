@@ -17,7 +17,10 @@ __all__ = ["EMA", "Batch", "ClosedFormStage", "GradientStage", "Optimization", "
 
 Batch = dict[str, Tensor]
 
-_DECAYING = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Embedding, nn.EmbeddingBag)
+_LAYERS = (
+    *(nn.Linear, nn.Conv1d, nn.Conv2d, nn.Embedding, nn.EmbeddingBag),
+    *(nn.LayerNorm, nn.GroupNorm, nn.BatchNorm1d, nn.BatchNorm2d),
+)
 
 
 @dataclass(frozen=True)
@@ -47,12 +50,12 @@ class Optimization:
     def optimizer(self, module: nn.Module) -> torch.optim.Optimizer:
         """The optimizer over a module's parameters.
 
-        Weights of linear maps, convolutions and embeddings decay; biases, norms and parameters that mean something by
-        themselves, such as the exponent of a noise schedule, do not.
+        What layers are made of decays. A parameter that a module holds by itself means something, such as the exponent
+        of a noise schedule or a frequency, and does not.
         """
-        maps = [part for part in module.modules() if isinstance(part, _DECAYING)]
-        # Looked up by name: to read the weight of a map with spectral normalisation is a step of its power iteration.
-        decaying = {id(p) for part in maps for name, p in part.named_parameters(recurse=False) if name == "weight"}
+        # Not by `layer.weight`: to read that of a layer with spectral normalisation is a step of its power iteration.
+        layers = [part for part in module.modules() if isinstance(part, _LAYERS)]
+        decaying = {id(parameter) for layer in layers for parameter in layer.parameters(recurse=False)}
         trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
         groups = [
             {"params": [p for p in trained if id(p) in decaying], "weight_decay": self.weight_decay},
