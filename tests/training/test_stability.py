@@ -87,7 +87,7 @@ def test_a_bad_step_is_skipped_as_if_its_batch_had_not_been(tmp_path, value):
 def test_neither_moments_nor_weights_take_part_in_a_bad_step():
     module = nn.Linear(3, 2)
     how = Optimization(0.1, warmup=0, cooldown=0.0)
-    optimizer = how.optimizer(list(module.parameters()))
+    optimizer = how.optimizer(module)
     context = StepContext([optimizer], torch.Tensor.backward, torch.Generator(), 0, None, 1, {})
     how.step(context, optimizer, list(module.parameters()), module(torch.ones(1, 3)).sum())
     before = [p.clone() for p in module.parameters()]
@@ -192,15 +192,16 @@ def test_a_gan_survives_a_batch_that_is_not_finite(tmp_path, policy):
         def __init__(self):
             super().__init__(1, 1)
 
-    def critic_loss(generator, critic, batch, context):
-        fake = generator.value + torch.randn(batch["x"].shape, generator=context.generator)
-        return critic(fake.detach()).mean() - critic(batch["x"]).mean()
+    def generate(generator, batch, context):
+        return {"x": generator.value + torch.randn(batch["x"].shape, generator=context.generator)}
 
-    def generator_loss(generator, critic, batch, context):
-        fake = generator.value + torch.randn(batch["x"].shape, generator=context.generator)
-        return -critic(fake).mean() + 0 * batch["x"].mean()
+    def critic_loss(critic, batch, generated, context):
+        return critic(generated["x"]).mean() - critic(batch["x"]).mean()
 
-    stage = GanStage(Mean(), Critic(), critic_loss, generator_loss, STEADY, STEADY, averaged())
+    def generator_loss(critic, batch, generated, context):
+        return -critic(generated["x"]).mean() + 0 * batch["x"].mean()
+
+    stage = GanStage(Mean(), Critic(), generate, critic_loss, generator_loss, STEADY, STEADY, averaged())
     model = Tiny([stage])
     data = Numbers(rows=400)
     clean = data.train.clone()
