@@ -5,7 +5,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
-from statistics import mean, median
+from statistics import median
 from tempfile import TemporaryDirectory
 
 import ctgan.synthesizers.ctgan
@@ -112,7 +112,9 @@ def _quality(data: DataModule, fake: pd.DataFrame, seed: int) -> tuple[float, fl
 def _range(values: tuple[float, ...] | list[float]) -> str:
     middle = median(values)
     digits = 2 if middle >= 0.5 else 4
-    return f"{middle:.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f}, mean {mean(values):.{digits}f})"
+    if len(values) == 1:
+        return f"{middle:.{digits}f}"
+    return f"{middle:.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 
 if __name__ == "__main__":
