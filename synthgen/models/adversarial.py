@@ -10,9 +10,10 @@ from torch.nn.functional import softplus
 
 from synthgen.models.stages import EMA, Batch, Optimization, Stage, StepContext
 
-__all__ = ["ADVERSARIAL_LOSSES", "AdversarialLoss", "AdversarialStage", "gradient_penalty", "r1_penalty"]
+__all__ = ["ADVERSARIAL_LOSSES", "AdversarialLoss", "AdversarialStage", "gradient_penalty", "r1_penalty", "slopes_of"]
 
 Score = Callable[[Tensor], Tensor]
+Slopes = Callable[[Tensor], Tensor]
 
 
 class AdversarialLoss(NamedTuple):
@@ -111,16 +112,14 @@ class AdversarialStage(Stage):
         generated = self.generate(self.generator, batch, context)
         seen = {name: value.detach() for name, value in generated.items()}
         discriminator_loss = self.discriminator_loss(self.discriminator, batch, seen, context)
-        weights = list(self.discriminator.parameters())
-        self.discriminator_optimization.step(context, discriminator_optimizer, weights, discriminator_loss)
+        self.discriminator_optimization.step(context, discriminator_optimizer, discriminator_loss)
         # Under mixed precision both halves lie in one autocast region, whose copies of the weights are now stale.
         torch.clear_autocast_cache()
 
         # The discriminator's weights take no gradient now: that saves a third of the backward pass.
         self.discriminator.requires_grad_(False)
         generator_loss = self.generator_loss(self.discriminator, batch, generated, context)
-        weights = list(self.generator.parameters())
-        self.generator_optimization.step(context, generator_optimizer, weights, generator_loss)
+        self.generator_optimization.step(context, generator_optimizer, generator_loss)
         self.discriminator.requires_grad_(True)
         torch.clear_autocast_cache()
         if self.ema and self.average is not None:
@@ -128,19 +127,19 @@ class AdversarialStage(Stage):
         return {"generator_loss": generator_loss.detach(), "discriminator_loss": discriminator_loss.detach()}
 
 
-def gradient_penalty(score: Score, real: Tensor, fake: Tensor, generator: torch.Generator) -> Tensor:
+def gradient_penalty(slopes: Slopes, real: Tensor, fake: Tensor, generator: torch.Generator) -> Tensor:
     """Mean of (‖∇ score(x)‖ − 1)² at points drawn evenly between pairs of real and fake examples.
 
     WGAN-GP (Gulrajani et al., 2017, equation 3), without its factor λ.
 
     Args:
-        score: Examples to scores, one each or one for several examples together.
+        slopes: Examples to gradients of their scores, as `slopes_of(score)` or in closed form.
         real: (batch, …).
         fake: Of the same shape.
         generator: Source of the points.
     """
     place = torch.rand(len(real), *(1,) * (real.ndim - 1), generator=generator, device=real.device)
-    gradient = _gradient(score, real + place * (fake - real))
+    gradient = slopes(torch.lerp(real, fake, place)).flatten(1).float()
     return (gradient.norm(dim=1) - 1).square().mean()
 
 
@@ -151,11 +150,15 @@ def r1_penalty(score: Score, real: Tensor) -> Tensor:
         score: Examples to scores.
         real: (batch, …).
     """
-    return _gradient(score, real).square().sum(dim=1).mean()
+    return slopes_of(score)(real).flatten(1).float().square().sum(dim=1).mean()
 
 
-def _gradient(score: Score, points: Tensor) -> Tensor:
-    """(batch, features) gradients of the scores, themselves differentiable."""
-    points = points.detach().requires_grad_()
-    (gradient,) = torch.autograd.grad(score(points).sum(), points, create_graph=True)
-    return gradient.flatten(1).float()
+def slopes_of(score: Score) -> Slopes:
+    """What takes examples to the gradients of their scores, themselves differentiable, by autograd."""
+
+    def slopes(points: Tensor) -> Tensor:
+        points = points.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(score(points).sum(), points, create_graph=True)
+        return gradient
+
+    return slopes

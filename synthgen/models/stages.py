@@ -4,6 +4,7 @@ Progress is counted in training examples (`samples_seen`), over all processes. L
 follow that count and never a number of optimizer steps.
 """
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable
 from copy import deepcopy
@@ -21,6 +22,19 @@ _LAYERS = (
     *(nn.Linear, nn.Conv1d, nn.Conv2d, nn.Embedding, nn.EmbeddingBag),
     *(nn.LayerNorm, nn.GroupNorm, nn.BatchNorm1d, nn.BatchNorm2d),
 )
+
+
+class _AdamW(torch.optim.AdamW):
+    """AdamW that looks for an accelerator once, and not in every step, where that costs a load of its driver's library.
+
+    PyTorch looks for one to refuse a step that is captured in a graph unasked.
+    """
+
+    _HAS_ACCELERATOR = torch.accelerator.is_available()
+
+    def _accelerator_graph_capture_health_check(self) -> None:
+        if self._HAS_ACCELERATOR:
+            super()._accelerator_graph_capture_health_check()
 
 
 @dataclass(frozen=True)
@@ -63,11 +77,9 @@ class Optimization:
         ]
         if self.weight_decay == 0:
             groups = [{"params": trained, "weight_decay": 0.0}]
-        return torch.optim.AdamW(groups, lr=self.lr, betas=(self.betas[0], self.betas[1]), fused=True)
+        return _AdamW(groups, lr=self.lr, betas=(self.betas[0], self.betas[1]), fused=True)
 
-    def step(
-        self, context: "StepContext", optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], loss: Tensor
-    ) -> None:
+    def step(self, context: "StepContext", optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
         """One step down `loss`: backward, clip, and the optimizer's own at the rate of the examples seen.
 
         It is not taken where the loss or a gradient is not finite: weights and moments stay as they are (an optimizer
@@ -75,16 +87,21 @@ class Optimization:
         """
         for group in optimizer.param_groups:
             group["lr"] = context.rate_factor * self.rate(context.seen, context.total)
-        optimizer.zero_grad()
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        for parameter in parameters:
+            parameter.grad = None
         context.backward(loss)
-        norm = nn.utils.clip_grad_norm_(parameters, self.clip)
+        norm = nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
         context.norms.append(norm)
         sound = (norm + loss.detach()).isfinite()
         # Lightning hands out the optimizer in a wrapper of its own.
         inner: Any = getattr(optimizer, "optimizer", optimizer)
         if inner.defaults.get("fused"):
-            inner.found_inf = sound.logical_not().float()  # what a gradient scaler tells a fused optimizer
+            # What a gradient scaler tells a fused optimizer, which then passes over the gradients once and not twice.
+            inner.found_inf = sound.logical_not().float()
+            inner.grad_scale = (norm / self.clip).clamp_min(1.0) if self.clip < math.inf else None
         else:
+            nn.utils.clip_grads_with_norm_(parameters, self.clip, norm)
             for parameter in parameters:
                 if parameter.grad is not None:
                     parameter.grad = torch.where(sound, parameter.grad, 0)
@@ -246,7 +263,7 @@ class GradientStage(Stage):
         """Loss, backward, clip, step, average."""
         (optimizer,) = context.optimizers
         loss = self.loss(self.module, batch, context.generator)
-        self.optimization.step(context, optimizer, list(self.module.parameters()), loss)
+        self.optimization.step(context, optimizer, loss)
         if self.ema and self.average is not None:
             self.ema.update(self.average, self.module, context.examples, context.seen + context.examples)
         return {"loss": loss.detach()}

@@ -9,8 +9,7 @@ __all__ = ["RaggedLogits"]
 class RaggedLogits(nn.Module):
     """Reads the logits of many discrete columns that lie one after another in one row.
 
-    Columns of like cardinality are handled together, padded to a power of two, so the work is a few tensor operations
-    for each *size* of column, whatever their number, and memory stays within twice the number of logits.
+    Each operation is a few tensor operations over all logits at once, whatever the number of columns and their sizes.
 
     Args:
         cardinalities: Codes of each column.
@@ -19,25 +18,15 @@ class RaggedLogits(nn.Module):
     def __init__(self, cardinalities: tuple[int, ...]) -> None:
         super().__init__()
         sizes = torch.tensor(cardinalities, dtype=torch.long)
-        offsets = sizes.cumsum(0) - sizes
         self.register_buffer("sizes", sizes, persistent=False)
-        self.register_buffer("offsets", offsets, persistent=False)
+        self.register_buffer("offsets", sizes.cumsum(0) - sizes, persistent=False)
+        self.register_buffer("_of", torch.arange(len(sizes)).repeat_interleave(sizes), persistent=False)
         self.largest = max(cardinalities, default=0)
         self.total = int(sizes.sum())
-        buckets: dict[int, list[int]] = {}
-        for column, cardinality in enumerate(cardinalities):
-            buckets.setdefault((cardinality - 1).bit_length(), []).append(column)
-        self._buckets = len(buckets)
-        for i, columns in enumerate(buckets.values()):
-            widest = int(sizes[columns].max())
-            within = torch.arange(widest)
-            # The slot behind the last logit holds −inf: what pads a column has probability zero.
-            index = torch.where(within < sizes[columns, None], offsets[columns, None] + within, self.total)
-            self.register_buffer(f"columns_{i}", torch.tensor(columns), persistent=False)
-            self.register_buffer(f"index_{i}", index, persistent=False)
 
     sizes: Tensor
     offsets: Tensor
+    _of: Tensor
 
     def nll(self, logits: Tensor, codes: Tensor) -> Tensor:
         """Negative log-likelihood of every cell, in nats.
@@ -49,14 +38,10 @@ class RaggedLogits(nn.Module):
         Returns:
             (batch, columns), float32.
         """
-        padded = nn.functional.pad(logits.float(), (0, 1), value=-torch.inf)
-        result = logits.new_zeros(codes.shape, dtype=torch.float32)
-        for i in range(self._buckets):
-            columns, index = self.get_buffer(f"columns_{i}"), self.get_buffer(f"index_{i}")
-            grouped = padded.index_select(1, index.flatten()).view(-1, index.shape[1])
-            nll = nn.functional.cross_entropy(grouped, codes[:, columns].flatten(), reduction="none")
-            result = result.index_copy(1, columns, nll.view(len(logits), -1))
-        return result
+        logits = logits.float()
+        largest = self._largest(logits.detach())
+        _, mass = self._mass(logits, largest)
+        return mass.log() + largest - logits.gather(1, codes.long() + self.offsets)
 
     def relaxed(self, logits: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
         """Nearly one-hot draws of every column that gradients pass through: Gumbel-softmax (Jang et al., 2017).
@@ -70,13 +55,8 @@ class RaggedLogits(nn.Module):
             (batch, sum of cardinalities), float32; each column's values sum to 1.
         """
         noisy = (logits.float() + _gumbel(logits.shape, generator)) / temperature
-        padded = nn.functional.pad(noisy, (0, 1), value=-torch.inf)
-        result = torch.zeros_like(padded)
-        for i in range(self._buckets):
-            index = self.get_buffer(f"index_{i}")
-            grouped = padded.index_select(1, index.flatten()).view(len(logits), *index.shape)
-            result = result.index_copy(1, index.flatten(), grouped.softmax(dim=2).flatten(1))
-        return result[:, : self.total]
+        weights, mass = self._mass(noisy, self._largest(noisy.detach()))
+        return weights / mass.gather(1, self._of.expand_as(noisy))
 
     def draw(self, logits: Tensor, generator: torch.Generator) -> Tensor:
         """Draws the codes of every column.
@@ -89,13 +69,21 @@ class RaggedLogits(nn.Module):
             (batch, columns) codes.
         """
         noisy = logits.float() + _gumbel(logits.shape, generator)
-        padded = nn.functional.pad(noisy, (0, 1), value=-torch.inf)
-        codes = torch.zeros(len(logits), len(self.sizes), dtype=torch.long, device=logits.device)
-        for i in range(self._buckets):
-            columns, index = self.get_buffer(f"columns_{i}"), self.get_buffer(f"index_{i}")
-            grouped = padded.index_select(1, index.flatten()).view(len(logits), *index.shape)
-            codes[:, columns] = grouped.argmax(dim=2)
-        return codes
+        of = self._of.expand_as(noisy)
+        smaller = noisy < self._largest(noisy).gather(1, of)
+        place = torch.arange(self.total, device=logits.device).expand_as(noisy).masked_fill(smaller, 0)
+        return self.offsets.expand(len(logits), -1).scatter_reduce(1, of, place, "amax") - self.offsets
+
+    def _largest(self, values: Tensor) -> Tensor:
+        """(batch, sum of cardinalities) to the largest value of every column, (batch, columns)."""
+        least = values.new_full((len(values), len(self.sizes)), -torch.inf)
+        return least.scatter_reduce_(1, self._of.expand_as(values), values, "amax")
+
+    def _mass(self, logits: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+        """exp(logits − shift), (batch, sum of cardinalities), and its sum over every column, (batch, columns)."""
+        of = self._of.expand_as(logits)
+        weights = (logits - shift.gather(1, of)).exp()
+        return weights, torch.zeros_like(shift).scatter_add(1, of, weights)
 
     def one_hot(self, codes: Tensor) -> Tensor:
         """(batch, columns) codes to (batch, sum of cardinalities) of zeros and one 1 a column, float32."""

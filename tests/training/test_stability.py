@@ -89,15 +89,36 @@ def test_neither_moments_nor_weights_take_part_in_a_bad_step():
     how = Optimization(0.1, warmup=0, cooldown=0.0)
     optimizer = how.optimizer(module)
     context = StepContext([optimizer], torch.Tensor.backward, torch.Generator(), 0, None, 1, {})
-    how.step(context, optimizer, list(module.parameters()), module(torch.ones(1, 3)).sum())
+    how.step(context, optimizer, module(torch.ones(1, 3)).sum())
     before = [p.clone() for p in module.parameters()]
     moments = [value.clone() for state in optimizer.state.values() for value in state.values()]
-    how.step(context, optimizer, list(module.parameters()), module(torch.full((1, 3), math.nan)).sum())
+    how.step(context, optimizer, module(torch.full((1, 3), math.nan)).sum())
     assert all(map(torch.equal, before, module.parameters()))
     assert all(map(torch.equal, moments, [value for state in optimizer.state.values() for value in state.values()]))
-    how.step(context, optimizer, list(module.parameters()), module(torch.ones(1, 3)).sum())
+    how.step(context, optimizer, module(torch.ones(1, 3)).sum())
     assert not any(map(torch.equal, before, module.parameters()))
     assert [bool(norm.isfinite()) for norm in context.norms] == [True, False, True]
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_gradients_are_clipped_to_their_largest_norm(fused):
+    """Adam does not care for a gradient's size, but its moments show it."""
+    module, how = nn.Linear(3, 1, bias=False), Optimization(betas=(0.0, 0.0), warmup=0, clip=0.5)
+    optimizer = how.optimizer(module) if fused else torch.optim.AdamW(module.parameters(), betas=(0.0, 0.0))
+    for scale, expected in ((0.1, 0.3), (100.0, 0.5)):  # the gradient is `scale` times (1, 2, 2)
+        context = StepContext([optimizer], torch.Tensor.backward, torch.Generator(), 0, None, 1, {})
+        how.step(context, optimizer, scale * module(torch.tensor([[1.0, 2.0, 2.0]])).sum())
+        assert float(context.norms[0]) == pytest.approx(3 * scale)
+        assert float(optimizer.state[module.weight]["exp_avg"].norm()) == pytest.approx(expected)
+
+
+@pytest.mark.skipif(torch.accelerator.is_available(), reason="there is an accelerator to look for")
+def test_a_step_on_the_cpu_does_not_look_for_an_accelerator(monkeypatch):
+    module = nn.Linear(3, 1)
+    optimizer = STEADY.optimizer(module)
+    module(torch.ones(1, 3)).sum().backward()
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", None)
+    optimizer.step()
 
 
 def test_an_optimizer_that_is_not_fused_sees_no_gradient_of_a_bad_step():
@@ -105,7 +126,7 @@ def test_an_optimizer_that_is_not_fused_sees_no_gradient_of_a_bad_step():
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
     context = StepContext([optimizer], torch.Tensor.backward, torch.Generator(), 0, None, 1, {})
     before = [p.clone() for p in module.parameters()]
-    STEADY.step(context, optimizer, list(module.parameters()), module(torch.full((1, 3), math.nan)).sum())
+    STEADY.step(context, optimizer, module(torch.full((1, 3), math.nan)).sum())
     assert all(map(torch.equal, before, module.parameters()))
 
 

@@ -1,7 +1,7 @@
 """CTGAN: a conditional GAN over the columns of a table (Xu et al., 2019)."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -61,8 +61,8 @@ class CTGAN(Model):
         rows = cast(RowFeatures, features.module)
         width, told = rows.width, rows.blocks.total
         adversarial = AdversarialStage(
-            RowGenerator(network(latent + told, width, batch_norm=True, dense=True), latent, rows.numbers),
-            network(pac * (width + told), 1, slope=0.2, dropout=dropout),
+            RowGenerator(network(latent, width, batch_norm=True, dense=True, codes=told), latent, rows.numbers),
+            network(pac * width, 1, slope=0.2, dropout=dropout, codes=pac * told),
             self._generate,
             self._discriminator_loss,
             self._generator_loss,
@@ -95,14 +95,14 @@ class CTGAN(Model):
 
     def _draw(self, size: int, wishes: Batch | None, generator: torch.Generator) -> Batch:
         features = self._features
-        told = torch.zeros(size, features.blocks.total, device=generator.device)
+        told = None
         if features.blocks.total:
-            block = torch.randint(len(features.blocks.sizes), (size,), generator=generator, device=told.device)
+            block = torch.randint(len(features.blocks.sizes), (size,), generator=generator, device=generator.device)
             code = features.blocks.sample(features.shares.log().expand(size, -1), block, generator)
             if wishes is not None:
                 block, code = self._rarest(wishes, block, code)
-            told.scatter_(1, (features.blocks.offsets[block] + code)[:, None], 1.0)
-        numbers, logits = self.stages[1].trained(told, generator)
+            told = features.blocks.offsets[block] + code
+        numbers, logits = self.stages[1].trained(size, told, generator)
         return features.to_batch(numbers.float(), features.blocks.draw(logits, generator))
 
     def _rarest(self, wishes: Batch, block: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
@@ -113,32 +113,34 @@ class CTGAN(Model):
         return torch.where(tells, rarest, block), torch.where(tells, wanted.gather(1, rarest[:, None])[:, 0], code)
 
     def _generate(self, generator: "RowGenerator", batch: Batch, context: StepContext) -> Batch:
-        """Features of rows that the generator makes, what it was told of them, and real rows of which that is true."""
-        cells = self._cells(batch, context)
-        numbers, logits = generator(cells.told, context.generator)
+        """Features of rows that the generator makes, the cells it was told, and real rows that have those cells."""
+        size = len(batch["categorical"]) // self.pac * self.pac
+        if not size:
+            raise SynthgenError(f"data.batch_size: found {len(batch['categorical'])}, expected at least pac={self.pac}")
+        cells = self._cells(size, context)
+        numbers, logits = generator(size, cells.get("told"), context.generator)
         codes = self._features.blocks.relaxed(logits, self.temperature, context.generator)
-        return {"features": torch.cat([numbers.float(), codes], dim=1), "logits": logits, **cells._asdict()}
+        return {"features": torch.cat([numbers.float(), codes], dim=1), "logits": logits, **cells}
 
-    def _discriminator_loss(
-        self, discriminator: nn.Module, batch: Batch, generated: Batch, context: StepContext
-    ) -> Tensor:
-        told = generated["told"]
-        rows = batch
-        if told.shape[1]:
+    def _discriminator_loss(self, discriminator: Any, batch: Batch, generated: Batch, context: StepContext) -> Tensor:
+        size = len(generated["features"])
+        rows = {name: tensor[:size] for name, tensor in batch.items()}
+        if "row" in generated:
             rows = {name: tensor[generated["row"]] for name, tensor in context.data.items()}
-        numbers = self._features.to_numbers(rows, context.generator)[: len(told)]
-        codes = self._features.blocks.one_hot(self._features.block_codes(rows))[: len(told)]
-        real = self._packed(torch.cat([numbers, codes, told], dim=1))
-        fake = self._packed(torch.cat([generated["features"], told], dim=1))
-        scores = discriminator(torch.cat([real, fake])).float()
+        numbers = self._features.to_numbers(rows, context.generator)
+        codes = self._features.blocks.one_hot(self._features.block_codes(rows))
+        real = self._packed(torch.cat([numbers, codes], dim=1))
+        fake = self._packed(generated["features"])
+        told = self._packed_told(generated)
+        scores = discriminator(torch.cat([real, fake]), None if told is None else told.repeat(2, 1)).float()
         loss = ADVERSARIAL_LOSSES["wasserstein"].discriminator(*scores.split(len(real)))
-        return loss + self.penalty * gradient_penalty(discriminator, real, fake, context.generator)
+        penalty = gradient_penalty(lambda rows: discriminator.slopes(rows, told), real, fake, context.generator)
+        return loss + self.penalty * penalty
 
     def _generator_loss(self, discriminator: nn.Module, batch: Batch, generated: Batch, context: StepContext) -> Tensor:
-        told = generated["told"]
-        scores = discriminator(self._packed(torch.cat([generated["features"], told], dim=1))).float()
+        scores = discriminator(self._packed(generated["features"]), self._packed_told(generated)).float()
         loss = ADVERSARIAL_LOSSES["wasserstein"].generator(scores)
-        if not told.shape[1]:
+        if "told" not in generated:
             return loss
         # The cell that the generator was told shall be in the row that it makes.
         logits = self._features.blocks.column(generated["logits"], generated["block"])
@@ -147,24 +149,27 @@ class CTGAN(Model):
     def _packed(self, rows: Tensor) -> Tensor:
         return rows.reshape(len(rows) // self.pac, -1)
 
-    def _cells(self, batch: Batch, context: StepContext) -> "Cells":
+    def _packed_told(self, generated: Batch) -> Tensor | None:
+        """(batch / pac, pac) codes, of which each place among the rows that are judged together has its own."""
+        if "told" not in generated:
+            return None
+        place = torch.arange(self.pac, device=generated["told"].device)
+        return self._packed(generated["told"]) + place * self._features.blocks.total
+
+    def _cells(self, size: int, context: StepContext) -> Batch:
         """What the generator is told of each row of a batch; nothing where a table has numbers alone."""
-        size = len(batch["categorical"]) // self.pac * self.pac
-        if not size:
-            raise SynthgenError(f"data.batch_size: found {len(batch['categorical'])}, expected at least pac={self.pac}")
         if not self._features.blocks.total:
-            nothing = torch.zeros(size, 0, device=context.generator.device)
-            return Cells(nothing, nothing, nothing, nothing)
+            return {}
         if self._rows_by_code is None or self._rows_by_code.data is not context.data:
             self._rows_by_code = RowsByCode(self._features, context.data)
         return self._rows_by_code.draw(size, context.generator)
 
 
 class RowGenerator(nn.Module):
-    """Noise and what is told of a row to its numbers and the logits of its codes.
+    """Noise and a cell of a row to the row's numbers and the logits of its codes.
 
     Args:
-        network: (latent + told features) to numbers and logits, side by side.
+        network: (latent), and the code that is told where there is one, to numbers and logits, side by side.
         latent: Numbers of noise.
         numbers: Numbers of a row.
     """
@@ -175,27 +180,20 @@ class RowGenerator(nn.Module):
         self.latent = latent
         self.numbers = numbers
 
-    def forward(self, told: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """(batch, told features) to (batch, numbers) and (batch, sum of cardinalities)."""
-        noise = torch.randn(len(told), self.latent, generator=generator, device=told.device)
-        output = self.network(torch.cat([noise, told], dim=1))
+    def forward(self, size: int, told: Tensor | None, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Rows from new noise.
+
+        Args:
+            size: How many.
+            told: (size,) one code each, counted over all blocks, or None where there are no blocks.
+            generator: Source of the noise.
+
+        Returns:
+            (size, numbers) and (size, sum of cardinalities).
+        """
+        noise = torch.randn(size, self.latent, generator=generator, device=generator.device)
+        output = self.network(noise, None if told is None else told[:, None])
         return output[:, : self.numbers], output[:, self.numbers :]
-
-
-class Cells(NamedTuple):
-    """One cell each of several rows.
-
-    Attributes:
-        told: (rows, sum of cardinalities) one-hot.
-        block: (rows,) which block it is of.
-        code: (rows,) its code.
-        row: (rows,) a training row that has it.
-    """
-
-    told: Tensor
-    block: Tensor
-    code: Tensor
-    row: Tensor
 
 
 class RowsByCode:
@@ -220,14 +218,19 @@ class RowsByCode:
         # Block j takes [j, j + 1): one search finds block and code at once.
         self.cumulative = (weight / total[of_block]).cumsum(0)
 
-    def draw(self, size: int, generator: torch.Generator) -> Cells:
-        """Cells by block, evenly, and by code, by the logarithm of its frequency; and a row that has it."""
+    def draw(self, size: int, generator: torch.Generator) -> Batch:
+        """Cells by block, evenly, and by code, by the logarithm of its frequency.
+
+        Returns:
+            `block` and `code` of each cell, `told`, its code as counted over all blocks, and `row`, a training row that
+            has it; all (size,).
+        """
         device = generator.device
         block = torch.randint(len(self.blocks.sizes), (size,), generator=generator, device=device)
         place, within = torch.rand(2, size, generator=generator, device=device, dtype=torch.double)
-        flat = torch.searchsorted(self.cumulative, block + place, right=True)
+        told = torch.searchsorted(self.cumulative, block + place, right=True)
         last = self.blocks.offsets[block] + self.blocks.sizes[block] - 1
-        flat = flat.clamp(self.blocks.offsets[block], last)
-        rank = self.begin[flat] + (within * self.counts[flat]).long()
-        told = torch.zeros(size, self.blocks.total, device=device).scatter_(1, flat[:, None], 1.0)
-        return Cells(told, block, flat - self.blocks.offsets[block], self.order[rank, block])
+        told = told.clamp(self.blocks.offsets[block], last)
+        rank = self.begin[told] + (within * self.counts[told]).long()
+        code = told - self.blocks.offsets[block]
+        return {"block": block, "code": code, "told": told, "row": self.order[rank, block]}
