@@ -14,7 +14,7 @@ from synthgen.models.image.vae import VAE
 from synthgen.run import load_data
 from synthgen.training.run_folder import RunFolder
 
-MODELS = ("dcgan", "vae", "edm")
+MODELS = ("edm", "dcgan", "vae")
 SAMPLES = 6000  # as many as the holdout has
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-__all__ = ["SynthgenError", "nearest"]
+__all__ = ["SynthgenError", "nearest", "out_of_memory"]
 
 
 class SynthgenError(ValueError):
@@ -27,3 +27,15 @@ def nearest(name: object, valid: Iterable[object], *, what: str = "choose from")
         return f"did you mean {close[0]!r}?"
     shown = ", ".join(repr(option) for option in options[:12])
     return f"{what} {shown}" + (f" and {len(options) - 12} more" if len(options) > 12 else "")
+
+
+def out_of_memory(error: BaseException) -> str | None:
+    """What could not be allocated; None if an error is about something else.
+
+    PyTorch tells of a device's memory by an error of its own and of the machine's by a `RuntimeError`.
+    """
+    text = str(error)
+    signs = ("DefaultCPUAllocator", "not enough memory", "out of memory")
+    if not isinstance(error, MemoryError) and not (isinstance(error, RuntimeError) and any(s in text for s in signs)):
+        return None
+    return f"out of memory: {text.splitlines()[0] if text else 'no more to be had'}"

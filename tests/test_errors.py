@@ -1,6 +1,8 @@
+import numpy as np
 import pytest
+import torch
 
-from synthgen.errors import SynthgenError, nearest
+from synthgen.errors import SynthgenError, nearest, out_of_memory
 
 
 def test_the_user_error_is_a_value_error():
@@ -26,3 +28,17 @@ def test_nearest_lists_at_most_twelve_and_counts_the_rest():
     assert "'column 11' and 3 more" in hint
     assert "column 12" not in hint
     assert "more" not in nearest("zzz", [f"column {i}" for i in range(12)])
+
+
+@pytest.mark.parametrize("allocate", [np.empty, torch.empty])
+def test_what_could_not_be_allocated_is_said_by_whatever_library_wanted_it(allocate):
+    with pytest.raises((MemoryError, RuntimeError)) as caught:
+        allocate(10**15)
+    assert out_of_memory(caught.value).startswith("out of memory: ")
+    assert "allocate" in out_of_memory(caught.value)
+
+
+def test_an_error_about_something_else_is_not_one_about_memory():
+    assert out_of_memory(RuntimeError("shapes differ")) is None
+    assert out_of_memory(ValueError("out of memory")) is None
+    assert out_of_memory(MemoryError()) == "out of memory: no more to be had"

@@ -5,12 +5,19 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from synthgen.errors import SynthgenError, nearest
+from synthgen.errors import SynthgenError, nearest, out_of_memory
 
 __all__ = ["explain"]
 
 # What a disk or its rights may refuse at any write, however sound the code that asks.
 _FILE_SYSTEM = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENAMETOOLONG}
+
+# What to ask less of where memory does not suffice.
+_LESS = {
+    "train": "lower data.batch_size, then the network's width",
+    "sample": "draw fewer at a time: n=1000 start=0, then start=1000",
+    "evaluate": "give fewer rows",
+}
 
 
 def explain(error: Exception, command: str) -> str | None:
@@ -21,8 +28,8 @@ def explain(error: Exception, command: str) -> str | None:
     for cause in _chain(error):
         if isinstance(cause, SynthgenError):
             return str(cause)
-        if isinstance(cause, MemoryError) or "DefaultCPUAllocator" in str(cause) or "CUDA out of memory" in str(cause):
-            return f"out of memory: {(str(cause).splitlines() or ['no more to be had'])[0]}"
+        if found := out_of_memory(cause):
+            return f"{found}; {_LESS[command]}" if command in _LESS else found
         if isinstance(cause, OSError) and cause.errno in _FILE_SYSTEM:
             return f"{cause.filename}: {cause.strerror}" if cause.filename else str(cause.strerror)
         if isinstance(cause, MissingConfigException) and cause.missing_cfg_file:

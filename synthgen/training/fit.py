@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import Logger
 
 from synthgen.data.module import DataModule
-from synthgen.errors import SynthgenError
+from synthgen.errors import SynthgenError, out_of_memory
 from synthgen.models.base import Model
 from synthgen.training.budget import Budget
 from synthgen.training.checkpoint_io import AtomicCheckpointIO
@@ -184,12 +183,8 @@ def _explained(error: RuntimeError | MemoryError, checkpoint: Path | None) -> Sy
     if "Error(s) in loading state_dict" in text:
         reason = text.splitlines()[-1].strip()
         return SynthgenError(f"{checkpoint}: does not fit the run's config.yaml: {reason}")
-    out_of_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    if out_of_memory or "DefaultCPUAllocator" in text or "not enough memory" in text:
-        return SynthgenError(
-            f"out of memory: {text.splitlines()[0] if text else 'no more to be had'}; "
-            "lower data.batch_size, then network.width"
-        )
+    if found := out_of_memory(error):
+        return SynthgenError(f"{found}; lower data.batch_size, then the network's width")
     if "DataLoader worker" in text:
         return SynthgenError(f"a process that reads data has ended: {text.splitlines()[0]}; the run can go on")
     return None

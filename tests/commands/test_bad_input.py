@@ -97,6 +97,12 @@ def test_time_that_is_none(refused, given):
     assert "max_time" in train_csv(refused, given / "x.csv", "max_time=soon")
 
 
+def test_a_network_that_no_memory_holds_says_what_to_lower(refused):
+    message = refused("train", "data=digits", "model=image/edm", "network.width=100000000")
+    assert message.startswith("out of memory: ")
+    assert "width" in message
+
+
 def test_images_for_a_table_model(refused):
     assert "images" in refused("train", "data=digits", "model=table/tabdiff", "trainer=cpu")
 

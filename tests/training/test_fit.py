@@ -1,3 +1,4 @@
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -7,8 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 from pytorch_lightning import Callback
+from torch.utils.data import DataLoader, IterableDataset
 
+from synthgen.errors import SynthgenError
 from synthgen.models.stages import Optimization
+from synthgen.training.checkpoints import Saving, newest_checkpoint
 from tests.tiny import (
     Numbers,
     Stop,
@@ -157,6 +161,7 @@ import sys
 from pathlib import Path
 from tests.tiny import fit, one_stage, slow_squared_error
 from pytorch_lightning import Callback
+from torch.utils.data import DataLoader, IterableDataset
 
 class Tell(Callback):
     def on_train_batch_end(self, trainer, pl_module, *_):
@@ -188,3 +193,52 @@ def test_a_run_interrupted_by_a_signal_goes_on_to_the_end_of_its_budget(tmp_path
     fitted = fit(model, tmp_path, budget=4800)
     assert (fitted.interrupted, fitted.samples_seen) == (False, 4800)
     assert model.stages[0].contexts[0].seen == int(seen)
+
+
+def greedy_loss(module, batch, generator):
+    return squared_error(module, batch, generator) + torch.empty(10**15).sum()
+
+
+def test_out_of_memory_says_which_setting_to_lower(tmp_path):
+    with pytest.raises(SynthgenError, match=r"^out of memory: .*allocate.*; lower data\.batch_size") as caught:
+        fit(one_stage(loss=greedy_loss), tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+class Stream(IterableDataset):
+    """Batches of a loader, read in a process of their own."""
+
+    def __init__(self, loader):
+        self.loader = loader
+        self.tensors, self.load_state_dict = loader.tensors, loader.load_state_dict
+
+    def __iter__(self):
+        return iter(self.loader)
+
+
+class ByWorker(Numbers):
+    """A data module of a person who has data read by another process."""
+
+    def train_dataloader(self):
+        stream = Stream(super().train_dataloader())
+        loader = DataLoader(stream, batch_size=None, num_workers=1)
+        loader.tensors, loader.load_state_dict = stream.tensors, stream.load_state_dict
+        return loader
+
+
+class KillWorker(Callback):
+    """Kills the process that reads data, as a system that runs out of memory does."""
+
+    def on_train_batch_end(self, trainer, pl_module, *_):
+        if pl_module.samples_seen == 160:
+            for child in multiprocessing.active_children():
+                os.kill(child.pid, signal.SIGKILL)
+
+
+def test_a_killed_data_worker_is_one_message_and_the_run_can_go_on(tmp_path):
+    with pytest.raises(SynthgenError, match=r"^a process that reads data has ended: .*; the run can go on$") as caught:
+        fit(new_model(), tmp_path / "run", 100_000, ByWorker(), callbacks=[KillWorker()], saving=Saving(samples=64))
+    assert "\n" not in str(caught.value)
+    assert newest_checkpoint(tmp_path / "run") == tmp_path / "run/last.ckpt"
+    resumed = fit(new_model(), tmp_path / "run", 100_000)
+    assert resumed.samples_seen == 100_000
