@@ -26,14 +26,14 @@ def main() -> None:
     for kind, n, output in (("table", 15_345, "synthetic.parquet"), ("images", 800, "synthetic.npz")):
         folder = folders[kind] = OUTPUT / (kind if seed == 0 else f"{kind}-seed{seed}")
         name = f"demo-{kind}" + (f"-seed{seed}" if seed else "")
-        synthetic = folder / output
+        synthetic, report = folder / output, folder / "report"
         step(console, "train", f"experiment=demo_{kind}", f"run={folder}/run", f"name={name}", f"seed={seed}")
-        if not synthetic.exists() or synthetic.stat().st_mtime < (folder / "run/run.json").stat().st_mtime:
+        if older(synthetic, folder / "run/run.json"):
             step(console, "sample", f"checkpoint={name}", f"n={n}", f"output={synthetic}", f"seed={seed}")
             if kind == "images":
                 step(console, "sample", f"checkpoint={name}", "n=100", f"output={folder}/grid.png", f"seed={seed}")
-            report = [f"run={folder}/run", f"synthetic={synthetic}", f"output={folder}/report"]
-            step(console, "evaluate", *report)
+        if older(report / "report.json", synthetic):
+            step(console, "evaluate", f"run={folder}/run", f"synthetic={synthetic}", f"output={report}")
     table = Table(title=f"synthgen demo, {time.monotonic() - begun:,.0f} s", title_justify="left")
     for heading in ("data", "figure", "value", "real against real"):
         table.add_column(heading, justify="left" if heading in ("data", "figure") else "right")
@@ -47,6 +47,11 @@ def main() -> None:
     console.print(f"sample grid:     {folders['images']}/grid.png")
     for kind, folder in folders.items():
         console.print(f"report:          {folder}/report/report.html ({kind})")
+
+
+def older(made: Path, source: Path) -> bool:
+    """Whether a file is not there yet, or was made before what it is made from."""
+    return not made.exists() or made.stat().st_mtime < source.stat().st_mtime
 
 
 def step(console: Console, *arguments: str) -> None:

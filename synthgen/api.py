@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate", "fit", "load"]
 
+# What a train config says of its data that `fit` is handed instead.
+_OWN_DATA = ("data=", "data.path=", "data.source", "data.name=", "data._target_=")
+
 
 def fit(
     data: pd.DataFrame | np.ndarray | Images | str | Path,
@@ -54,21 +57,27 @@ def fit(
         batch_size: Examples a step.
         seed: Of everything drawn.
         run: A run folder to keep; training goes on there if it is unfinished. By default nothing is kept on disk.
-        overrides: More of the config, as on the command line: "model.optimization.lr=1e-4".
+        overrides: More of the config, as on the command line: "model.optimization.lr=1e-4", "data.split_by=person".
 
     Raises:
         SynthgenError: The data or a setting is at fault.
     """
-    module = _data_module(data, labels, target, batch_size, seed)
-    module.load()
-    model = model or {"table": "table/tabdiff", "image": "image/edm"}[module.codec.kind]
+    if refused := [override for override in overrides if override.lstrip("+").startswith(_OWN_DATA)]:
+        raise SynthgenError(f"overrides: found {refused[0]!r}, but the data is what `fit` is given")
+    path = Path(data) if isinstance(data, str | Path) else None
+    is_table = isinstance(data, pd.DataFrame) or (path is not None and not path.is_dir())
+    model = model or ("table/tabdiff" if is_table else "image/edm")
     with TemporaryDirectory() as scratch:
-        given = [f"model={model}", f"seed={seed}", "logger=csv", *overrides]
+        given = [f"data={'csv' if is_table else 'arrays'}", "data.path=memory", f"model={model}", f"seed={seed}"]
+        given += ["logger=csv", *overrides]
         given += [f"run='{run or scratch}'", f"checkpoint_dir='{Path(run or scratch) / 'exported'}'"]
         given += [f"max_time='{max_time}'"] if max_time is not None else []
         given += [f"max_samples={max_samples}"] if max_samples is not None else []
         config = compose("train", given)
-        config["data"] = {"name": module.name}
+        settings = _data_settings(overrides, config["data"], target, batch_size)
+        module = _data_module(data, labels, {"seed": seed, "name": path.stem if path else "data", **settings})
+        module.load()
+        config["data"] = {"name": module.name, **settings}
         ended = train(config, module)
     if ended.fitted is not None and ended.fitted.signal not in (None, signal.SIGINT):
         # Whoever sent it wants the process to end: what was to happen then now happens.
@@ -102,19 +111,26 @@ def evaluate(
         name: Of the data, in the report.
         seed: Of all subsampling.
         progress: Called with a word before each part.
+
+    Raises:
+        SynthgenError: Data of different kinds, tables that lack a column, or images of a class that real ones have not.
     """
+    if holdout is not None and not isinstance(holdout, type(real)):
+        raise SynthgenError(
+            f"evaluate: found {type(holdout).__name__} as holdout, expected {type(real).__name__} as the real data"
+        )
     if isinstance(real, pd.DataFrame) and isinstance(synthetic, pd.DataFrame):
         from synthgen.reports.table import table_report
 
-        schema = infer_schema(real, target)
-        held = holdout if isinstance(holdout, pd.DataFrame) else None
+        # As in training, a column's name is a text.
+        real, synthetic = real.rename(columns=str), synthetic.rename(columns=str)
         return table_report(
             real,
-            held,
+            holdout.rename(columns=str) if isinstance(holdout, pd.DataFrame) else None,
             synthetic,
-            schema,
+            infer_schema(real, target),
             target=target,
-            sensitive=sensitive,
+            sensitive=[sensitive] if isinstance(sensitive, str) else sensitive,
             name=name,
             seed=seed,
             progress=progress,
@@ -122,11 +138,13 @@ def evaluate(
     if isinstance(real, Images) and isinstance(synthetic, Images):
         from synthgen.reports.image import image_report
 
-        held_out = (holdout.pixels, holdout.labels) if isinstance(holdout, Images) else None
+        held_out = None
+        if isinstance(holdout, Images):
+            held_out = (holdout.pixels, holdout.labels_among(real.classes, "holdout"))
         return image_report(
             (real.pixels, real.labels),
             held_out,
-            (synthetic.pixels, synthetic.labels),
+            (synthetic.pixels, synthetic.labels_among(real.classes, "synthetic")),
             classes=list(real.classes),
             name=name,
             seed=seed,
@@ -138,23 +156,31 @@ def evaluate(
     )
 
 
+def _data_settings(
+    overrides: Sequence[str], composed: dict[str, Any], target: str | None, batch_size: int | None
+) -> dict[str, Any]:
+    """What a person has said of how the data is split and read; by default all of it is learned."""
+    keys = [override.partition("=")[0].lstrip("+").partition(".") for override in overrides]
+    settings = {"holdout": 0.0, **{key: composed[key] for group, _, key in keys if group == "data"}}
+    return settings | {k: v for k, v in {"target": target, "batch_size": batch_size}.items() if v is not None}
+
+
 def _data_module(
     data: pd.DataFrame | np.ndarray | Images | str | Path,
     labels: Sequence[Any] | np.ndarray | None,
-    target: str | None,
-    batch_size: int | None,
-    seed: int,
+    settings: dict[str, Any],
 ) -> DataModule:
-    path = Path(data) if isinstance(data, str | Path) else None
-    size = {} if batch_size is None else {"batch_size": batch_size}
-    common: dict[str, Any] = {"holdout": 0.0, "seed": seed, "name": path.stem if path else "data", **size}
-    if isinstance(data, pd.DataFrame) or (path and not path.is_dir()):
+    path = str(data) if isinstance(data, str | Path) else None
+    of_array = not isinstance(data, pd.DataFrame | Images) and path is None
+    if labels is not None and not of_array:
+        raise SynthgenError("labels: are for an array of images; this data brings its own")
+    if isinstance(data, pd.DataFrame) or (path and not Path(path).is_dir()):
         source = (lambda: data) if isinstance(data, pd.DataFrame) else (lambda: read_table(str(path)))
-        return TableDataModule(source, target=target, **common)
-    if target is not None:
-        raise SynthgenError(f"target={target!r}: images have no columns; give labels instead")
+        return TableDataModule(source, **settings)
+    if "target" in settings:
+        raise SynthgenError(f"target={settings['target']!r}: images have no columns; give labels instead")
     if path:
-        return ImageDataModule(lambda: image_folder(str(path)), **common)
+        return ImageDataModule(lambda: image_folder(path), **settings)
     if isinstance(data, Images):
-        return ImageDataModule(lambda: data, **common)
-    return ImageDataModule(lambda: from_array(np.asarray(data), labels), **common)
+        return ImageDataModule(lambda: data, **settings)
+    return ImageDataModule(lambda: from_array(np.asarray(data), labels), **settings)

@@ -20,6 +20,7 @@ from synthgen import __version__
 from synthgen.configuration import build, check_targets
 from synthgen.data.module import DataModule
 from synthgen.errors import SynthgenError
+from synthgen.files import sha256
 from synthgen.models.base import Model, bf16_pays
 from synthgen.models.stages import EMA, Optimization
 from synthgen.synthesizer import Synthesizer
@@ -58,7 +59,7 @@ class Plan:
     Attributes:
         parameters: Trained ones.
         training_bytes: Of weights, gradients, optimizer moments, average and resident data.
-        samples_per_second: Measured over a few steps.
+        samples_per_second: Measured over a few steps; 0 for a model that is fitted in closed form.
         seconds: Estimated time of training.
         folder: Where the run would live.
     """
@@ -89,15 +90,18 @@ def train(config: dict[str, Any], data: DataModule | None = None) -> Run:
     """
     data = data or load_data(config)
     max_time = parse_time(config["max_time"])
-    if config["max_samples"] < 1:
-        raise SynthgenError(f"max_samples: found {config['max_samples']}, expected at least 1")
+    for key, least in (("max_samples", 1), ("validate_every", 1), ("seed", 0)):
+        if not isinstance(config[key], int) or config[key] < least:
+            raise SynthgenError(f"{key}: found {config[key]!r}, expected {'at least 1' if least else '0 or more'}")
+    if config["name"] and (config["name"] in (".", "..") or Path(config["name"]).name != config["name"]):
+        raise SynthgenError(f"name: found {config['name']!r}, expected a bare name; checkpoint_dir says where it lies")
     folder = run_folder(config, data)
-    checkpoint = Path(config["checkpoint_dir"]) / (config["name"] or folder.path.name)
-    if config["resume"] and folder.finished and (checkpoint / "config.yaml").is_file():
-        return Run(Synthesizer.load(checkpoint), folder, checkpoint, None)
     if not config["resume"] and folder.path.exists():
         folder = folder.sibling()
-        checkpoint = Path(config["checkpoint_dir"]) / (config["name"] or folder.path.name)
+    checkpoint = Path(config["checkpoint_dir"]) / (config["name"] or folder.path.name)
+    _check_unchanged(folder, config, data)
+    if folder.finished and folder.exported(checkpoint):
+        return Run(Synthesizer.load(checkpoint), folder, checkpoint, None)
 
     with isolate_rng():
         seed_everything(config["seed"], workers=True, verbose=False)
@@ -106,12 +110,13 @@ def train(config: dict[str, Any], data: DataModule | None = None) -> Run:
         callbacks = [build(callback) for callback in (config["callbacks"] or {}).values() if callback]
         saving = Saving(config["save_every"], config["save_every_samples"], config["keep_best"])
         budget = Budget(config["max_samples"], max_time)
+        trainer = _trainer(config)
         with nullcontext() if getattr(rank_zero_only, "rank", 0) else locked(folder.path):
             _begin(folder, config, data)
             fitted = fit_model(
                 synthesizer.model,
                 data,
-                _trainer(config),
+                trainer,
                 folder,
                 budget,
                 callbacks=callbacks,
@@ -130,6 +135,7 @@ def train(config: dict[str, Any], data: DataModule | None = None) -> Run:
                 seconds=round(fitted.seconds, 1),
                 validation_loss=fitted.validation_loss,
                 checkpoint=str(checkpoint),
+                manifest=sha256(checkpoint / "manifest.json"),
             )
     return Run(synthesizer, folder, checkpoint, fitted)
 
@@ -143,17 +149,21 @@ def plan(config: dict[str, Any], data: DataModule | None = None) -> Plan:
     with isolate_rng(), TemporaryDirectory() as scratch:
         seed_everything(config["seed"], workers=True, verbose=False)
         model = _build(config, data).model
+        takes_examples = any(stage.share for stage in model.stages)
         steps = Budget(data.batch_size * _PLAN_STEPS)
         begun = time.monotonic()
         fit_model(model, data, _trainer(config), RunFolder(Path(scratch)), steps, validate_every=10**15)
-        rate = model.samples_seen / max(steps.seconds or time.monotonic() - begun, 1e-9)
+        spent = time.monotonic() - begun
+        rate = model.samples_seen / max(steps.seconds or spent, 1e-9)
     weights = [p for p in model.parameters() if p.requires_grad]
     parameters = sum(p.numel() for p in weights)
     copies = sum(p.numel() * p.element_size() for p in model.parameters()) + 3 * sum(
         p.numel() * p.element_size() for p in weights
     )
     resident = sum(tensor.nbytes for tensor in data.tensors(data.train).values())
-    seconds = max_time if max_time is not None else config["max_samples"] / rate
+    seconds = spent
+    if takes_examples:
+        seconds = max_time if max_time is not None else config["max_samples"] / rate
     return Plan(parameters, copies + resident, rate, seconds, run_folder(config, data).path)
 
 
@@ -175,14 +185,32 @@ def run_folder(config: dict[str, Any], data: DataModule) -> RunFolder:
     return RunFolder(Path(config["output_dir"]) / f"{data.name}-{model}-{run_hash(config, data.fingerprint)}")
 
 
+def _check_unchanged(folder: RunFolder, config: dict[str, Any], data: DataModule) -> None:
+    """Makes sure that a run that is there is of this data, and a finished one of these settings.
+
+    An unfinished one may go on with others, as long as its checkpoint fits the model.
+
+    Raises:
+        SynthgenError: It is not.
+    """
+    folder.check_data(data.fingerprint)
+    if not folder.finished:
+        return
+    stored = folder.config()
+    # What came with a newer version is not in it.
+    known = {key: value for key, value in config.items() if key in stored and key not in ("trainer", "callbacks")}
+    before = {key: value for key, value in stored.items() if key in known}
+    if run_hash(known, "") != run_hash(before, ""):
+        key = next(key for key in known if run_hash({key: known[key]}, "") != run_hash({key: before[key]}, ""))
+        raise SynthgenError(
+            f"{folder.path}: this run is finished, of another {key}; give it as it was, or choose another run folder"
+        )
+
+
 def _begin(folder: RunFolder, config: dict[str, Any], data: DataModule) -> None:
     """Writes what a run begins with; one that goes on is held against it."""
     now = {"threads": torch.get_num_threads(), "synthgen_version": __version__, "data": data.fingerprint}
     before = folder.state
-    if before.get("data", now["data"]) != now["data"]:
-        raise SynthgenError(
-            f"{folder.path}: the data has changed since this run began; bring the old data back, or start a new run"
-        )
     for key in ("threads", "synthgen_version"):
         if before.get(key, now[key]) != now[key]:
             warnings.warn(
@@ -220,6 +248,13 @@ def _build(config: dict[str, Any], data: DataModule) -> Synthesizer:
 
 def _trainer(config: dict[str, Any]) -> partial:
     settings = dict(config["trainer"])
+    if settings["accelerator"] in ("gpu", "cuda") and not torch.cuda.is_available():
+        raise SynthgenError(f"trainer.accelerator: found {settings['accelerator']!r}, but this machine has no GPU")
+    if str(settings.get("precision")) in ("16", "16-mixed", "16-true"):
+        raise SynthgenError(
+            f"trainer.precision: found {settings['precision']!r}, expected auto, bf16-mixed or 32-true: "
+            "gradients are not scaled, and fp16 would lose them"
+        )
     if settings.get("precision") == "auto":
         uses_gpu = settings["accelerator"] in ("gpu", "cuda", "auto") and torch.cuda.is_available()
         settings["precision"] = "bf16-mixed" if bf16_pays(torch.device("cuda" if uses_gpu else "cpu")) else "32-true"

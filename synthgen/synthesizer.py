@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Callable
+from inspect import signature
 from math import prod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 import yaml
@@ -102,11 +104,25 @@ class Synthesizer:
             SynthgenError: n or start out of range, a condition that training never saw, or a model that draws values
                 that are not finite.
         """
-        if n < 1:
-            raise SynthgenError(f"n: found {n}, expected at least 1")
-        if start < 0 or seed < 0:
-            key, value = ("start", start) if start < 0 else ("seed", seed)
-            raise SynthgenError(f"{key}: found {value}, expected 0 or more")
+        for key, value, least in (
+            ("n", n, 1),
+            ("start", start, 0),
+            ("seed", seed, 0),
+            ("steps", options.get("steps", 1), 1),
+        ):
+            if not isinstance(value, int | np.integer) or value < least:
+                raise SynthgenError(f"{key}: found {value!r}, expected {'at least 1' if least else '0 or more'}")
+        if not isinstance(options.get("guidance", 1.0), int | float):
+            raise SynthgenError(f"guidance: found {options['guidance']!r}, expected a number")
+        known = [
+            name
+            for name, kind in signature(self.model.sample_block).parameters.items()
+            if kind.default is not kind.empty
+        ]
+        for name in options:
+            if name not in known:
+                hint = nearest(name, known) if known else "it has no options"
+                raise SynthgenError(f"{name}: {type(self.model).__name__} has no such option of sampling; {hint}")
         encoded = None
         if condition is not None and len(condition):
             if self.model.conditioning == "none":
@@ -118,7 +134,10 @@ class Synthesizer:
                 raise SynthgenError(
                     f"the model draws {name} values that are not finite: weights or settings are damaged"
                 )
-        return self.codec.decode(drawn)
+        decoded = self.codec.decode(drawn)
+        if encoded is not None and isinstance(self.codec, TableCodec):
+            return self.codec.with_given(decoded, condition)  # type: ignore[arg-type]
+        return decoded
 
     def to(self, device: str | torch.device) -> "Synthesizer":
         """Moves the model."""
@@ -128,10 +147,15 @@ class Synthesizer:
     def save(self, folder: str | Path) -> Path:
         """Writes a checkpoint folder in one move: weights, codec, config, card and their hashes, nothing executable.
 
+        A checkpoint folder that is there is replaced; nothing else is.
+
         Raises:
-            SynthgenError: The disk is full.
+            SynthgenError: The disk is full, or something else is there.
         """
         target = Path(folder)
+        there = {entry.name for entry in target.iterdir()} if target.is_dir() else set()
+        if target.is_file() or (there and not there >= {"config.yaml", "codec.json"}):
+            raise SynthgenError(f"{target}: is there and no checkpoint folder; choose a name that is not taken")
         state = {name: value.detach().cpu().contiguous() for name, value in self.model.trained_state().items()}
         config = {
             "format_version": FORMAT_VERSION,
@@ -263,9 +287,14 @@ def _card(synthesizer: Synthesizer, name: str) -> str:
     codec, model = synthesizer.codec, synthesizer.model
     if isinstance(codec, TableCodec):
         columns = ", ".join(f"`{column.name}` ({column.kind})" for column in codec.schema)
-        content = f"A table of {len(codec.schema)} columns: {columns}."
+        content, output = f"A table of {len(codec.schema)} columns: {columns}.", "synthetic.parquet"
+        given_away = (
+            "every category that occurs, and of each numerical column its range and up to about a thousand of its "
+            "values as they are"
+        )
     else:
-        layout = codec.layout
+        layout, output = codec.layout, "synthetic.npz"
+        given_away = "the size of the images, the names and shares of their classes, and the spread of their pixels"
         content = f"Images of {layout.width} × {layout.height} pixels with {layout.channels} channel(s)"
         content += f", of {len(codec.classes)} classes: {', '.join(codec.classes)}." if codec.classes else "."
     parameters = sum(value.numel() for value in model.trained_state().values())
@@ -274,7 +303,7 @@ def _card(synthesizer: Synthesizer, name: str) -> str:
         f"# {name}\n\nA synthgen checkpoint folder: `{type(model).__name__}`, {parameters:,} parameters. "
         f"What it draws is synthetic.\n\n{content}\n\n{facts}"
         f"- conditions: {model.conditioning}\n\n"
-        f"```\nsynthgen sample checkpoint={name} n=1000 output=synthetic\n```\n\n"
+        f"```\nsynthgen sample checkpoint={name} n=1000 output={output}\n```\n\n"
         "Synthetic data is not private by itself: evaluate it before you share it (`synthgen evaluate`). "
-        "`codec.json` holds the categories and the range of every column of the training data.\n"
+        f"`codec.json` holds, of the training data, {given_away}.\n"
     )

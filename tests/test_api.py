@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 import synthgen
+from synthgen.data.images.images import Images
 from tests.conftest import TINY_IMAGES, TINY_TABLE
 
 
@@ -112,4 +113,76 @@ def test_ctrl_c_keeps_the_best_so_far_and_the_run_unfinished(tmp_path):
     folder = RunFolder(tmp_path / "run")
     assert folder.state["status"] == "interrupted"
     assert folder.state["samples_seen"] > 0
-    assert folder.last_checkpoint.is_file()
+    assert (folder.path / "last.ckpt").is_file()
+
+
+def test_fit_hands_what_is_said_of_the_data_to_it(people):
+    frame = people.assign(person=np.arange(len(people)) // 4)
+    given = [*TINY_TABLE, "data.split_by=person", "data.holdout=0.5", "data.batch_size=64"]
+    drawn = synthgen.fit(frame, max_samples=128, overrides=given)
+    assert "person" not in drawn.sample(3).columns
+    assert drawn.facts["rows"] < 210
+
+
+@pytest.mark.parametrize("override", ["data=digits", "data.path=x.csv", "data.name=x"])
+def test_fit_is_handed_its_data_and_no_other(people, override):
+    with pytest.raises(synthgen.SynthgenError, match="the data is what `fit` is given"):
+        synthgen.fit(people, max_samples=128, overrides=[*TINY_TABLE, override])
+
+
+def test_labels_beside_data_that_brings_its_own_are_refused(tmp_path, people):
+    for data in (people, tmp_path, Images(np.zeros((4, 1, 8, 8), np.uint8))):
+        with pytest.raises(synthgen.SynthgenError, match="labels: are for an array of images"):
+            synthgen.fit(data, labels=[0, 1, 0, 1], max_samples=64)
+
+
+def test_a_finished_run_is_not_taken_for_that_of_other_data_or_settings(people, tmp_path):
+    kept = {"max_samples": 256, "batch_size": 128, "run": tmp_path / "run", "overrides": TINY_TABLE}
+    synthgen.fit(people, **kept)
+    with pytest.raises(synthgen.SynthgenError, match="the data has changed"):
+        synthgen.fit(people[:300], **kept)
+    with pytest.raises(synthgen.SynthgenError, match="this run is finished, of another network"):
+        synthgen.fit(people, **{**kept, "overrides": [*TINY_TABLE, "network.width=16"]})
+    with pytest.raises(synthgen.SynthgenError, match="this run is finished, of another max_samples"):
+        synthgen.fit(people, **{**kept, "max_samples": 512})
+    with pytest.raises(synthgen.SynthgenError, match="this run is finished, of another"):
+        synthgen.fit(people, "table/copula", **{**kept, "overrides": ["callbacks=none", "trainer=cpu"]})
+
+
+def test_evaluate_maps_classes_by_their_names():
+    rng = np.random.default_rng(0)
+
+    def pictures(n, classes):
+        labels = rng.integers(0, len(classes), n)
+        values = np.array([{"dark": 20, "light": 200}[name] for name in classes])[labels]
+        pixels = (values[:, None, None, None] + rng.integers(0, 30, (n, 1, 8, 8))).astype(np.uint8)
+        return Images(pixels, labels, classes)
+
+    real, holdout = pictures(300, ("dark", "light")), pictures(120, ("light", "dark"))
+    report = synthgen.evaluate(real, pictures(120, ("light", "dark")), holdout)
+    assert report["Recognised as its class"] > 0.95
+    with pytest.raises(synthgen.SynthgenError, match="synthetic images: found the class 'lihgt'; did you mean 'light'"):
+        synthgen.evaluate(real, Images(holdout.pixels, holdout.labels, ("lihgt", "dark")))
+
+
+def test_evaluate_knows_text_that_looks_like_numbers(tmp_path):
+    rng = np.random.default_rng(0)
+    real = pd.DataFrame({"zip": rng.choice(["10115", "53111", "50667"], 300), "x": rng.normal(size=300)})
+    real.loc[::10, "zip"] = None
+    real.to_csv(tmp_path / "copy.csv", index=False)
+    copy = pd.read_csv(tmp_path / "copy.csv")
+    assert copy["zip"].dtype == float
+    report = synthgen.evaluate(real, copy)
+    assert report["Copied rows"] == 1
+    assert report["Shape error"] == pytest.approx(0)
+
+
+def test_evaluate_takes_one_sensitive_column_and_names_that_are_numbers(people):
+    frame = people.rename(columns={"income": 0})
+    report = synthgen.evaluate(frame, frame, sensitive="0")
+    assert any("0" in figure.name for figure in report.figures)
+
+
+def test_evaluate_refuses_a_holdout_of_another_kind(people):
+    with pytest.raises(synthgen.SynthgenError, match="found str as holdout, expected DataFrame"):
+        synthgen.evaluate(people, people, holdout="test.csv")

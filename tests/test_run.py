@@ -8,8 +8,10 @@ import torch
 from pytorch_lightning.loggers.logger import DummyLogger
 
 from synthgen.configuration import compose
+from synthgen.data.tables.module import TableDataModule
 from synthgen.errors import SynthgenError
-from synthgen.run import check_config, train
+from synthgen.run import check_config, plan, train
+from synthgen.training.run_folder import find_checkpoint
 from tests.conftest import TINY_TABLE
 from tests.tiny import Stop
 
@@ -145,3 +147,57 @@ def test_a_run_folder_may_not_name_anything_else(config, target, place):
 def test_a_run_folder_may_name_what_synthgen_itself_does(choice):
     model = ["model=image/edm"] if choice == "data=digits" else []
     check_config(compose("train", [choice, *model]), "config.yaml")
+
+
+@pytest.mark.parametrize("name", ["/tmp/elsewhere", "../elsewhere", "..", "a/b"])
+def test_a_name_leads_nowhere(config, tmp_path, name):
+    with pytest.raises(SynthgenError, match="expected a bare name"):
+        train({**config, "name": name})
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("max_samples", "abc"), ("max_samples", 0), ("seed", -1), ("validate_every", 0)]
+)
+def test_numbers_of_a_run_are_numbers(config, tmp_path, key, value):
+    with pytest.raises(SynthgenError, match=f"^{key}: found {value!r}, expected"):
+        train({**config, key: value})
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"precision": "16-mixed"}, "precision: found '16-mixed'"),
+        pytest.param(
+            {"accelerator": "gpu"},
+            "this machine has no GPU",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is one"),
+        ),
+    ],
+)
+def test_a_trainer_that_cannot_be_is_refused_before_anything_is_written(config, tmp_path, setting, message):
+    with pytest.raises(SynthgenError, match=message):
+        train({**config, "trainer": {**config["trainer"], **setting}})
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_checkpoint_that_another_run_has_replaced_is_exported_again(config, tmp_path):
+    named = {**config, "name": "people"}
+    first = train(named)
+    wanted = (first.checkpoint / "model.safetensors").read_bytes()
+    train({**named, "run": f"{tmp_path}/other", "seed": 1})
+    assert (first.checkpoint / "model.safetensors").read_bytes() != wanted
+    with pytest.raises(SynthgenError, match="no longer what this run has exported"):
+        find_checkpoint(str(first.folder.path))
+    train(named)
+    assert (first.checkpoint / "model.safetensors").read_bytes() == wanted
+    assert find_checkpoint(str(first.folder.path)) == first.checkpoint
+
+
+def test_a_plan_of_a_closed_form_is_its_fit(people):
+    data = TableDataModule(lambda: people)
+    data.load()
+    drawn = plan(compose("train", ["model=table/copula", "trainer=cpu", "data=csv", "data.path=x"]), data)
+    assert drawn.samples_per_second == 0
+    assert 0 < drawn.seconds < 60

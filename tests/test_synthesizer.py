@@ -75,6 +75,48 @@ def test_saving_replaces_a_checkpoint_whole(table_synthesizer, tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["people"]
 
 
+@pytest.mark.parametrize("there", ["a folder of something else", "a file"])
+def test_saving_replaces_nothing_that_is_no_checkpoint(table_synthesizer, tmp_path, there):
+    target = tmp_path / "taken"
+    if there == "a file":
+        target.write_text("mine")
+    else:
+        table_synthesizer.save(target / "people")
+    with pytest.raises(synthgen.SynthgenError, match="taken: is there and no checkpoint folder"):
+        table_synthesizer.save(target)
+    assert target.is_file() or (target / "people" / "model.safetensors").is_file()
+
+
+def test_the_card_says_what_the_codec_gives_away_and_a_command_that_runs(
+    table_checkpoint, image_checkpoint, tmp_path, monkeypatch
+):
+    from synthgen.commands import run_command
+
+    assert "thousand of its values as they are" in (table_checkpoint / "card.md").read_text()
+    monkeypatch.chdir(table_checkpoint.parent)
+    for checkpoint in (table_checkpoint, image_checkpoint):
+        command = (checkpoint / "card.md").read_text().split("```")[1].split()
+        monkeypatch.chdir(checkpoint.parent)
+        output = command[-1].removeprefix("output=")
+        assert not run_command([*command[1:-1], f"output={tmp_path}/{output}", "n=5"])
+        assert (tmp_path / output).is_file()
+
+
+def test_an_option_that_sampling_has_not_is_refused(table_synthesizer, image_synthesizer):
+    with pytest.raises(synthgen.SynthgenError, match=r"guidence.*did you mean 'guidance'"):
+        image_synthesizer.sample(3, guidence=3.0)
+    with pytest.raises(synthgen.SynthgenError, match="sampler: TabDiff has no such option"):
+        table_synthesizer.sample(3, sampler="heun")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("n", 1.5), ("seed", "a"), ("seed", -1), ("start", -1), ("steps", 0), ("guidance", "x")]
+)
+def test_numbers_of_sampling_are_numbers(image_synthesizer, option, value):
+    with pytest.raises(synthgen.SynthgenError, match=f"^{option}: found {value!r}, expected"):
+        image_synthesizer.sample(**{"n": 3, option: value})
+
+
 def test_conditions_hold_in_every_row(table_synthesizer):
     fake = table_synthesizer.sample(200, condition={"income": ">50K", "age": 40, "hours per week": 40.0})
     assert (fake["income"] == ">50K").all()
@@ -83,9 +125,13 @@ def test_conditions_hold_in_every_row(table_synthesizer):
     assert fake["weight"].nunique() > 10
 
 
-def test_a_continuous_condition_holds_to_its_precision(table_synthesizer):
-    fake = table_synthesizer.sample(50, condition={"weight": 70.5})
-    assert np.allclose(fake["weight"], 70.5, atol=0.15)
+@pytest.mark.parametrize("given", [70.5, "70.5", 71.234])
+def test_a_continuous_condition_is_given_back_to_the_last_digit(table_synthesizer, given):
+    fake = table_synthesizer.sample(50, condition={"weight": given})
+    assert (fake["weight"] == float(given)).all()
+    half = table_synthesizer.sample(50, condition=pd.DataFrame({"weight": [given, None] * 25}))["weight"]
+    assert (half[::2] == float(given)).all()
+    assert half[1::2].nunique() > 10
 
 
 def test_a_missing_cell_can_be_asked_for(table_synthesizer):

@@ -60,4 +60,5 @@ def _parts_of_run(path: str, target: str | None, name: str | None) -> tuple[Any,
         raise SynthgenError(f"run={path}: it was trained on data in memory, which is gone; give real= and holdout=")
     check_config(stored, str(Path(path) / "config.yaml"))
     data = load_data(stored)
+    RunFolder(Path(path)).check_data(data.fingerprint)
     return data.train, data.holdout, target or getattr(data, "target", None), name or data.name

@@ -37,6 +37,12 @@ def run(config: DictConfig) -> None:
     device = settings["device"]
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        on_gpu = torch.device(device).type == "cuda"
+    except (RuntimeError, TypeError):
+        raise SynthgenError(f"device: found {device!r}, expected auto, cpu, cuda or cuda:N") from None
+    if on_gpu and (torch.device(device).index or 0) >= torch.cuda.device_count():
+        raise SynthgenError(f"device: found {device!r}, but this machine has {torch.cuda.device_count()} GPUs")
     options = {key: settings[key] for key in ("sampler", "steps", "guidance") if settings[key] is not None}
     with Progress(transient=True) as progress:
         task = progress.add_task("sampling", total=n)

@@ -11,6 +11,10 @@ from synthgen.errors import SynthgenError
 __all__ = ["run"]
 
 
+# What may be given beside a run that goes on with its own config.
+_CHANGEABLE = ("run", "resume", "trainer", "logger")
+
+
 def run(config: DictConfig) -> None:
     """Trains one run, or goes on with it, and says where its checkpoint folder is."""
     from rich.console import Console
@@ -52,24 +56,28 @@ def _settings(config: DictConfig) -> dict[str, Any]:
 
     if config.run is None or not Path(config.run).exists() or _has_not_begun(Path(config.run)):
         return to_plain(config)
-    stored = RunFolder(Path(config.run)).config()
+    stored, typed = RunFolder(Path(config.run)).config(), to_plain(config)
     given = HydraConfig.get().overrides.task
-    changes = [override for override in given if override.partition("=")[0] not in ("run", "trainer", "logger")]
-    if changes and to_plain(config) != stored:
+    changes = [override for override in given if override.partition("=")[0] not in _CHANGEABLE]
+    if changes and (different := [key for key in stored if key not in _CHANGEABLE and typed.get(key) != stored[key]]):
+        if not config.resume:
+            return typed
         raise SynthgenError(
-            f"run={config.run} is there and goes on with its own config, but {changes[0]!r} was given too; "
-            "leave it out, or choose another run folder"
+            f"run={config.run} is there and goes on with its own config, but with {' '.join(changes)} its "
+            f"{different[0]} would be another; leave that out, choose another run folder, or start anew beside it with "
+            "resume=false"
         )
     if not changes:  # else it is what was typed, and so are the classes that it names
         check_config(stored, str(Path(config.run) / "config.yaml"))
     # A run that an older version began lacks the settings that have come since.
-    settings = {**to_plain(config), **stored, "run": config.run, "resume": True}
+    settings = {**typed, **stored, "run": config.run, "resume": typed["resume"]}
     for key in ("trainer", "logger"):
         if any(override.partition("=")[0] == key for override in given):
-            settings[key] = to_plain(config)[key]
+            settings[key] = typed[key]
     return settings
 
 
 def _has_not_begun(run: Path) -> bool:
     """Whether a process took this folder for a run and ended before it wrote anything into it."""
-    return run.is_dir() and [entry.name for entry in run.iterdir()] == [".lock"]
+    names = {entry.name for entry in run.iterdir()} if run.is_dir() else set()
+    return ".lock" in names and names <= {".lock", ".config.yaml.partial"}

@@ -71,7 +71,10 @@ class ResidentLoader:
     def _permutation(self, epoch: int) -> Tensor:
         if epoch not in self._permutations:
             generator = torch.Generator().manual_seed((self.seed * 1_000_003 + epoch) % 2**63)
-            permutation = torch.randperm(self._rows, generator=generator).to(self._device)
+            permutation = torch.randperm(self._rows, generator=generator)
+            if self._device.type == "cuda":  # from pinned memory the host need not wait for the copy
+                permutation = permutation.pin_memory()
+            permutation = permutation.to(self._device, non_blocking=True)
             # Two epochs at most meet in a batch of large data; small data needs those of this batch only.
             self._permutations = {e: p for e, p in self._permutations.items() if e >= epoch - self._epochs_in_a_batch}
             self._permutations[epoch] = permutation

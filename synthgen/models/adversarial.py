@@ -10,10 +10,17 @@ from torch.nn.functional import softplus
 
 from synthgen.models.stages import EMA, Batch, Optimization, Stage, StepContext
 
-__all__ = ["ADVERSARIAL_LOSSES", "AdversarialLoss", "AdversarialStage", "gradient_penalty", "r1_penalty", "slopes_of"]
+__all__ = [
+    "ADVERSARIAL_LOSSES",
+    "AdversarialLoss",
+    "AdversarialStage",
+    "gradient_penalty",
+    "input_gradient_of",
+    "r1_penalty",
+]
 
 Score = Callable[[Tensor], Tensor]
-Slopes = Callable[[Tensor], Tensor]
+Gradient = Callable[[Tensor], Tensor]
 
 
 class AdversarialLoss(NamedTuple):
@@ -127,20 +134,20 @@ class AdversarialStage(Stage):
         return {"generator_loss": generator_loss.detach(), "discriminator_loss": discriminator_loss.detach()}
 
 
-def gradient_penalty(slopes: Slopes, real: Tensor, fake: Tensor, generator: torch.Generator) -> Tensor:
+def gradient_penalty(gradient: Gradient, real: Tensor, fake: Tensor, generator: torch.Generator) -> Tensor:
     """Mean of (‖∇ score(x)‖ − 1)² at points drawn evenly between pairs of real and fake examples.
 
     WGAN-GP (Gulrajani et al., 2017, equation 3), without its factor λ.
 
     Args:
-        slopes: Examples to gradients of their scores, as `slopes_of(score)` or in closed form.
+        gradient: Examples to gradients of their scores, as `input_gradient_of(score)` or in closed form.
         real: (batch, …).
         fake: Of the same shape.
         generator: Source of the points.
     """
     place = torch.rand(len(real), *(1,) * (real.ndim - 1), generator=generator, device=real.device)
-    gradient = slopes(torch.lerp(real, fake, place)).flatten(1).float()
-    return (gradient.norm(dim=1) - 1).square().mean()
+    found = gradient(torch.lerp(real, fake, place)).flatten(1).float()
+    return (found.norm(dim=1) - 1).square().mean()
 
 
 def r1_penalty(score: Score, real: Tensor) -> Tensor:
@@ -150,15 +157,15 @@ def r1_penalty(score: Score, real: Tensor) -> Tensor:
         score: Examples to scores.
         real: (batch, …).
     """
-    return slopes_of(score)(real).flatten(1).float().square().sum(dim=1).mean()
+    return input_gradient_of(score)(real).flatten(1).float().square().sum(dim=1).mean()
 
 
-def slopes_of(score: Score) -> Slopes:
+def input_gradient_of(score: Score) -> Gradient:
     """What takes examples to the gradients of their scores, themselves differentiable, by autograd."""
 
-    def slopes(points: Tensor) -> Tensor:
+    def gradient(points: Tensor) -> Tensor:
         points = points.detach().requires_grad_()
-        (gradient,) = torch.autograd.grad(score(points).sum(), points, create_graph=True)
-        return gradient
+        (found,) = torch.autograd.grad(score(points).sum(), points, create_graph=True)
+        return found
 
-    return slopes
+    return gradient

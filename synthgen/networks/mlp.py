@@ -65,7 +65,7 @@ class MLP(nn.Module):
             x = torch.cat([hidden, x.to(hidden.dtype)], dim=1) if self.dense else hidden
         return self.output(x)
 
-    def slopes(self, x: Tensor, codes: Tensor | None = None) -> Tensor:
+    def input_gradient(self, x: Tensor, codes: Tensor | None = None) -> Tensor:
         """Gradient of a single output with respect to x, itself differentiable with respect to the weights.
 
         Around x the network is linear, so this is a product of the weights of those features that are active: the
@@ -82,7 +82,9 @@ class MLP(nn.Module):
             ValueError: The network has several outputs, or layers that are dense or normalised over the batch.
         """
         if self.output.out_features != 1 or self.dense or len(self.norms):
-            raise ValueError("slopes are those of one output, of layers neither dense nor normalised over the batch")
+            raise ValueError(
+                "input gradients are those of one output, of layers neither dense nor normalised over the batch"
+            )
         active = []
         for i in range(len(self.hidden)):
             hidden = self._layer(i, x, codes)

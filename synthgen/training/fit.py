@@ -93,10 +93,12 @@ def fit_model(
         resume: Whether to go on from the folder's newest checkpoint that is whole.
 
     Raises:
-        SynthgenError: A checkpoint is damaged or of another model, the disk is full, memory does not suffice, or
-            training is not stable.
+        SynthgenError: `validate_every` is below 1, a checkpoint is damaged or of another model, the disk is full,
+            memory does not suffice, or training is not stable.
         KeyboardInterrupt: Ctrl-C came twice.
     """
+    if validate_every < 1:
+        raise SynthgenError(f"validate_every: found {validate_every}, expected at least 1")
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its notes on hardware and tips
     callbacks, loggers = list(callbacks), list(loggers)
     stability = next((callback for callback in callbacks if isinstance(callback, Stability)), None)
@@ -104,8 +106,12 @@ def fit_model(
         stability = Stability()
         callbacks.append(stability)
     checkpoint = newest_checkpoint(folder.path) if resume else None
+    modes = [(module, module.training) for module in model.modules()]
     with Signals() as signals:
         while True:
+            # A rollback may come out of a validation, which had put the model into evaluation mode.
+            for module, training in modes:
+                module.training = training
             at_start = checkpoint is None and stability.policy == "rollback"
             checkpoints = Checkpoints(folder.path, saving or Saving(), signals, at_start)
             trainer = make_trainer(

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from synthgen.errors import SynthgenError, nearest
-from synthgen.files import replacing
+from synthgen.files import replacing, sha256
 
 __all__ = ["RunFolder", "find_checkpoint", "run_hash"]
 
@@ -34,11 +34,6 @@ class RunFolder:
         self.path = path
 
     @property
-    def last_checkpoint(self) -> Path:
-        """Training state from which the run goes on."""
-        return self.path / "last.ckpt"
-
-    @property
     def state(self) -> dict[str, Any]:
         """What `record` wrote; empty for a new run.
 
@@ -60,6 +55,25 @@ class RunFolder:
     def finished(self) -> bool:
         """Whether training has ended by itself."""
         return self.state.get("status") == "finished"
+
+    def exported(self, checkpoint: Path) -> bool:
+        """Whether a checkpoint folder is the one that this run has exported, and no other model since."""
+        manifest = checkpoint / "manifest.json"
+        if not (checkpoint / "config.yaml").is_file():
+            return False
+        wrote = self.state.get("manifest")  # older versions noted none
+        return wrote is None or (manifest.is_file() and sha256(manifest) == wrote)
+
+    def check_data(self, fingerprint: str) -> None:
+        """Makes sure that a run that is there is of this data.
+
+        Raises:
+            SynthgenError: It is not.
+        """
+        if self.state.get("data", fingerprint) != fingerprint:
+            raise SynthgenError(
+                f"{self.path}: the data has changed since this run began; bring the old data back, or start a new run"
+            )
 
     def config(self) -> dict[str, Any]:
         """The resolved config.
@@ -124,6 +138,10 @@ def find_checkpoint(text: str, checkpoint_dir: str = "checkpoints") -> Path:
             if not exported:
                 raise SynthgenError(
                     f"{path}: this run has exported no checkpoint yet; go on with synthgen train run={path}"
+                )
+            if not RunFolder(path).exported(Path(exported)):
+                raise SynthgenError(
+                    f"{exported}: is no longer what this run has exported; synthgen train run={path} exports it again"
                 )
             return Path(exported)
         if path.is_dir():

@@ -99,7 +99,7 @@ def test_time_that_is_none(refused, given):
 
 def test_a_network_that_no_memory_holds_says_what_to_lower(refused):
     message = refused("train", "data=digits", "model=image/edm", "network.width=100000000")
-    assert message.startswith("out of memory: ")
+    assert "out of memory: " in message
     assert "width" in message
 
 
@@ -239,3 +239,14 @@ def test_arrays_without_images(refused, given):
 
 def test_codec_json_is_json(table_checkpoint):
     assert json.loads((table_checkpoint / "codec.json").read_text())["kind"] == "table"
+
+
+def test_a_sampling_option_of_another_kind_of_model(refused, table_checkpoint):
+    message = refused("sample", f"checkpoint={table_checkpoint}", "n=3", "output=x.csv", "sampler=heun")
+    assert "sampler: TabDiff has no such option" in message
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "abacus"])
+def test_a_device_that_is_not_there(refused, table_checkpoint, device):
+    message = refused("sample", f"checkpoint={table_checkpoint}", "n=3", "output=x.csv", f"device={device}")
+    assert f"device: found {device!r}" in message

@@ -167,3 +167,20 @@ def test_python_dash_m_runs_the_same_command(tmp_path):
     )
     assert done.returncode == 2
     assert done.stderr.strip() == "synthgen: unknown command 'trian': did you mean 'train'?"
+
+
+def test_a_run_that_is_there_may_start_anew_beside_it(synthgen, people, tmp_path):
+    people.to_csv("people.csv", index=False)
+    typed = ["train", "data=csv", "data.path=people.csv", "run=runs/p", *SMALL]
+    synthgen(*typed)
+    assert "already finished" in synthgen(*typed, "logger=csv")
+    assert "runs/p-2" in synthgen("train", "run=runs/p", "resume=false")
+    assert "runs/p-3" in synthgen(*typed, "resume=false", "seed=1")
+
+
+def test_a_folder_that_a_killed_process_has_just_begun_is_taken(synthgen, people, tmp_path):
+    people.to_csv("people.csv", index=False)
+    (tmp_path / "run").mkdir()
+    for name in (".lock", ".config.yaml.partial"):
+        (tmp_path / "run" / name).touch()
+    assert "trained on" in synthgen("train", "data=csv", "data.path=people.csv", "run=run", *SMALL)

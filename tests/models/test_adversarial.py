@@ -9,8 +9,8 @@ from synthgen.models.adversarial import (
     ADVERSARIAL_LOSSES,
     AdversarialStage,
     gradient_penalty,
+    input_gradient_of,
     r1_penalty,
-    slopes_of,
 )
 from synthgen.models.stages import EMA, Optimization
 from tests.models.test_base import step_context
@@ -46,7 +46,7 @@ def test_the_gradient_penalty_of_a_linear_critic_is_that_by_hand():
     """score = w · x: the penalty is (‖w‖ − 1)², its gradient 2 (‖w‖ − 1) w / ‖w‖, wherever the points lie."""
     w = torch.tensor([3.0, -4.0, 12.0], requires_grad=True)
     real, fake = torch.randn(8, 3, generator=seeded()), torch.randn(8, 3, generator=seeded(1))
-    penalty = gradient_penalty(slopes_of(lambda x: x @ w), real, fake, seeded(2))
+    penalty = gradient_penalty(input_gradient_of(lambda x: x @ w), real, fake, seeded(2))
     penalty.backward()
     assert float(penalty.detach()) == pytest.approx(144)
     torch.testing.assert_close(w.grad, 24 * w.detach() / 13)
@@ -55,7 +55,7 @@ def test_the_gradient_penalty_of_a_linear_critic_is_that_by_hand():
 def test_the_gradient_penalty_looks_between_real_and_fake():
     """score = |x|² / 2: the gradient at a point is the point, so the penalty tells where it was taken."""
     real, fake = torch.full((4000, 1), 2.0), torch.full((4000, 1), 4.0)
-    penalty = gradient_penalty(slopes_of(lambda x: x.square().sum(dim=1) / 2), real, fake, seeded())
+    penalty = gradient_penalty(input_gradient_of(lambda x: x.square().sum(dim=1) / 2), real, fake, seeded())
     # E (u − 1)² for u even on [2, 4] is 13 / 3.
     assert float(penalty.detach()) == pytest.approx(13 / 3, rel=0.03)
 

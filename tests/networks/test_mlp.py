@@ -60,16 +60,16 @@ def test_codes_are_what_ones_among_zeros_would_be():
 
 @pytest.mark.parametrize("widths", [(), (8,), (16, 8, 8)])
 @pytest.mark.parametrize("rate", [0.0, 0.5])
-def test_slopes_are_what_autograd_finds_and_so_are_their_gradients(widths, rate):
+def test_input_gradients_are_what_autograd_finds_and_so_are_their_gradients(widths, rate):
     torch.manual_seed(0)
     network = MLP(3, 1, widths, slope=0.2, dropout=rate, codes=5 if widths else 0)
     codes = torch.randint(5, (6, 2)) if widths else None
     points = torch.randn(6, 3, requires_grad=True)
 
-    def penalised(slopes):
+    def penalised(gradient):
         network.zero_grad()
         torch.manual_seed(1)  # of what is dropped
-        found = slopes()
+        found = gradient()
         (found.norm(dim=1) - 1).square().mean().backward()
         gradients = [layer.weight.grad for layer in (*network.hidden, network.output)]
         return [found.detach(), *gradients]
@@ -77,21 +77,21 @@ def test_slopes_are_what_autograd_finds_and_so_are_their_gradients(widths, rate)
     def by_autograd():
         return torch.autograd.grad(network(points, codes).sum(), points, create_graph=True)[0]
 
-    torch.testing.assert_close(penalised(lambda: network.slopes(points, codes)), penalised(by_autograd))
+    torch.testing.assert_close(penalised(lambda: network.input_gradient(points, codes)), penalised(by_autograd))
 
 
-def test_slopes_under_mixed_precision_have_gradients_whatever_ran_before():
+def test_input_gradients_under_mixed_precision_have_gradients_whatever_ran_before():
     network = MLP(3, 1, (8, 8))
     with torch.autocast("cpu", torch.bfloat16):
-        network.slopes(torch.randn(4, 3)).float().square().sum().backward()
+        network.input_gradient(torch.randn(4, 3)).float().square().sum().backward()
     assert all(layer.weight.grad.abs().sum() > 0 for layer in (*network.hidden, network.output))
 
 
 @pytest.mark.parametrize("options", [{"dense": True}, {"batch_norm": True}, {"outputs": 2}])
-def test_slopes_are_refused_where_they_are_not_those_of_one_example(options):
+def test_input_gradients_are_refused_where_they_are_not_those_of_one_example(options):
     network = MLP(**{"inputs": 3, "outputs": 1, **options})
-    with pytest.raises(ValueError, match="slopes"):
-        network.slopes(torch.randn(4, 3))
+    with pytest.raises(ValueError, match="input gradients"):
+        network.input_gradient(torch.randn(4, 3))
 
 
 def test_without_hidden_layers_it_is_linear():

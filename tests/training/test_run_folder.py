@@ -42,10 +42,6 @@ def test_beginning_again_keeps_what_was_recorded(tmp_path):
     assert RunFolder(tmp_path).config()["seed"] == 4
 
 
-def test_the_last_checkpoint_lies_in_the_folder(tmp_path):
-    assert RunFolder(tmp_path).last_checkpoint == tmp_path / "last.ckpt"
-
-
 def test_siblings_are_numbered(tmp_path):
     folder = RunFolder(tmp_path / "run")
     assert folder.sibling().path == tmp_path / "run-2"

@@ -173,6 +173,21 @@ def test_rollback_goes_back_and_on_with_a_lower_rate(tmp_path):
     assert rates.rates[back][0] == 144, "examples after the checkpoint at 128"
 
 
+def test_rollback_out_of_a_validation_goes_on_in_training_mode(tmp_path):
+    class Modes(Callback):
+        seen = ()
+
+        def on_train_batch_end(self, trainer, pl_module, *_):
+            self.seen = (*self.seen, pl_module.stages[0].module.training)
+
+    model, modes = spoilable(), Modes()
+    callbacks = [SpoilOnce([160]), Stability(policy="rollback", every=1000), modes]
+    with pytest.warns(UserWarning, match="going back"):
+        fit(model, tmp_path, data=Numbers(validation=60), validate_every=64, callbacks=callbacks)
+    assert all(modes.seen)
+    assert model.stages[0].average is None or not model.stages[0].average.training
+
+
 def test_rollback_before_any_checkpoint_goes_back_to_the_start(tmp_path):
     with pytest.warns(UserWarning, match="going back"):
         fitted = fit(spoilable(), tmp_path, callbacks=[SpoilOnce([0]), watch("rollback")])

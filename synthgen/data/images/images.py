@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from synthgen.errors import SynthgenError
+from synthgen.errors import SynthgenError, nearest
 from synthgen.files import replacing, replacing_folder
 
 __all__ = ["Images", "check_output", "image_grid", "write_images"]
@@ -37,6 +37,15 @@ class Images:
             raise SynthgenError(
                 f"labels: found an array of shape {self.labels.shape} for {len(self.pixels)} images; expected one each"
             )
+        if self.labels is not None and len(self.labels):
+            if not np.issubdtype(self.labels.dtype, np.integer):
+                raise SynthgenError(f"labels: found {self.labels.dtype}, expected indices of classes")
+            low, high = int(self.labels.min()), int(self.labels.max())
+            if low < 0 or high >= len(self.classes):
+                raise SynthgenError(
+                    f"labels: found {low if low < 0 else high}, but there are {len(self.classes)} classes; "
+                    "expected an index of `classes` each"
+                )
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -44,6 +53,25 @@ class Images:
     def __getitem__(self, rows: np.ndarray | slice) -> "Images":
         """Some of the images."""
         return Images(self.pixels[rows], None if self.labels is None else self.labels[rows], self.classes)
+
+    def labels_among(self, classes: tuple[str, ...], side: str) -> np.ndarray | None:
+        """Labels as indices of other classes, by their names; None without labels or without classes.
+
+        Args:
+            classes: What the indices shall be of.
+            side: What these images are, for the message.
+
+        Raises:
+            SynthgenError: A class is not among them.
+        """
+        if self.labels is None or not classes:
+            return None
+        used = np.unique(self.labels)
+        for name in (self.classes[i] for i in used):
+            if name not in classes:
+                raise SynthgenError(f"{side} images: found the class {name!r}; {nearest(name, classes)}")
+        index = np.array([classes.index(name) if name in classes else -1 for name in self.classes], dtype=np.int64)
+        return index[self.labels]
 
     def _repr_png_(self) -> bytes:
         """The first 64 as a picture, in a notebook."""

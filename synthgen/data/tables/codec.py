@@ -208,6 +208,30 @@ class TableCodec:
             "categorical_known": known["categorical"],
         }
 
+    def with_given(self, frame: pd.DataFrame, condition: dict[str, Any] | pd.DataFrame) -> pd.DataFrame:
+        """Decoded rows with the numbers that a condition gives, to the last digit.
+
+        Encoding moves a number between two knots by the resolution of float32.
+
+        Args:
+            frame: What `decode` gives of samples under a condition.
+            condition: As `encode_condition` takes it.
+        """
+        for name, value in condition.items():
+            column = self.schema[str(name)]
+            if not self.encodings[column.name].continuous:
+                continue
+            cells = value.tolist() if isinstance(condition, pd.DataFrame) else [value] * len(frame)
+            given = pd.to_numeric(pd.Series([None if cell is MISSING else cell for cell in cells])).to_numpy(
+                dtype=float
+            )
+            if pd.api.types.is_integer_dtype(column.dtype):
+                given = np.round(given)
+            kept = frame[column.name].to_numpy(dtype=float, na_value=np.nan)
+            values = pd.Series(np.where(np.isnan(given), kept, given), index=frame.index)
+            frame[column.name] = values.astype(column.dtype)  # type: ignore[call-overload]
+        return frame
+
     def _condition_variables(self, column: Column, cell: Any) -> tuple[int, float, bool]:
         """Code, normal value, and whether the normal value is given, for one wanted cell."""
         encoding = self.encodings[column.name]

@@ -20,6 +20,8 @@ __all__ = ["checked", "feature_matrices", "joint_codes", "numbers", "shared_code
 def checked(frame: pd.DataFrame, schema: TableSchema, side: str) -> pd.DataFrame:
     """The schema's columns of `frame`, in the schema's order.
 
+    Numbers in a column of words, as a CSV file has where every word looks like a number, become words.
+
     Raises:
         SynthgenError: When a column is absent, or there is no row; `side` names the table in the message.
     """
@@ -30,7 +32,21 @@ def checked(frame: pd.DataFrame, schema: TableSchema, side: str) -> pd.DataFrame
             )
     if not len(frame):
         raise SynthgenError(f"the {side} table has no rows")
-    return frame[schema.names]
+    frame = frame[schema.names]
+    words = [
+        column.name
+        for column in schema
+        if any(isinstance(category, str) for category in column.categories)
+        and pd.api.types.is_numeric_dtype(frame[column.name])
+    ]
+    return frame.assign(**{name: _as_words(frame[name]) for name in words}) if words else frame
+
+
+def _as_words(series: pd.Series) -> pd.Series:
+    """Numbers as they were written: a whole one without the decimals that missing cells beside it brought."""
+    if pd.api.types.is_float_dtype(series) and (series.dropna() % 1 == 0).all():
+        series = series.astype("Int64")
+    return series.astype(object).where(series.isna(), series.astype(str))
 
 
 def numbers(series: pd.Series) -> NDArray[np.float64]:

@@ -77,11 +77,6 @@ class CTGAN(Model):
         self.temperature = temperature
         self._rows_by_code: RowsByCode | None = None
 
-    @property
-    def features(self) -> RowFeatures:
-        """The dense form of rows."""
-        return cast(RowFeatures, self.stages[0].trained)
-
     def sample_block(self, size: int, condition: Batch | None, generator: torch.Generator, **_: Any) -> Batch:
         """Rows by one pass of the generator, or by many where a condition has to be met; see `Model.sample_block`."""
         if condition is None:
@@ -102,8 +97,10 @@ class CTGAN(Model):
             if wishes is not None:
                 block, code = self._rarest(wishes, block, code)
             told = features.blocks.offsets[block] + code
-        numbers, logits = self.stages[1].trained(size, told, generator)
-        return features.to_batch(numbers.float(), features.blocks.draw(logits, generator))
+        # In full precision: bf16 has 128 values between 1 and 2, and a column of numbers would show it.
+        with torch.autocast(generator.device.type, enabled=False):
+            numbers, logits = self.stages[1].trained(size, told, generator)
+        return features.to_batch(numbers, features.blocks.draw(logits, generator))
 
     def _rarest(self, wishes: Batch, block: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
         """Of the wanted cells the rarest that the generator can be told, and where there is none what was drawn."""
@@ -134,7 +131,7 @@ class CTGAN(Model):
         told = self._packed_told(generated)
         scores = discriminator(torch.cat([real, fake]), None if told is None else told.repeat(2, 1)).float()
         loss = ADVERSARIAL_LOSSES["wasserstein"].discriminator(*scores.split(len(real)))
-        penalty = gradient_penalty(lambda rows: discriminator.slopes(rows, told), real, fake, context.generator)
+        penalty = gradient_penalty(lambda rows: discriminator.input_gradient(rows, told), real, fake, context.generator)
         return loss + self.penalty * penalty
 
     def _generator_loss(self, discriminator: nn.Module, batch: Batch, generated: Batch, context: StepContext) -> Tensor:

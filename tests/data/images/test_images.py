@@ -170,3 +170,14 @@ def test_a_class_name_never_leads_out_of_the_folder(tmp_path, name):
     with pytest.raises(SynthgenError, match="cannot be the name of a folder"):
         write_images(some(classes=("a", name)), str(tmp_path / "deep" / "samples"))
     assert [file for file in tmp_path.rglob("*") if file.name != "deep"] == []
+
+
+@pytest.mark.parametrize(("labels", "classes"), [([0, 1, 2], ("a", "b")), ([0, -1, 1], ("a", "b")), ([0, 0, 0], ())])
+def test_labels_are_indices_of_classes(labels, classes):
+    with pytest.raises(SynthgenError, match=r"labels: found .* classes"):
+        Images(noise(3, 1, 2, 2), np.array(labels), classes)
+
+
+def test_labels_that_are_no_indices_are_refused():
+    with pytest.raises(SynthgenError, match="expected indices of classes"):
+        Images(noise(2, 1, 2, 2), np.array([0.5, 1.0]), ("a", "b"))
