@@ -121,4 +121,4 @@ def test_another_batch_size_is_refused_with_the_reason(workplace, tmp_path):
     assert workplace.run(workplace.command(FAMILY, run), fault=STOP).code == 143
     ended = workplace.run(["train", f"run={run}", "data.batch_size=32"])
     assert ended.code == 2
-    assert "goes on with its own config, but 'data.batch_size=32' was given too" in ended.err
+    assert "goes on with its own config, but with data.batch_size=32 its data would be another" in ended.err
