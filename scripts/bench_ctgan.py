@@ -88,7 +88,10 @@ def _peer(name: str, epochs: int, seed: int, data: DataModule) -> tuple[float, f
 def _own(name: str, epochs: int, seed: int, data: DataModule) -> tuple[float, float, pd.DataFrame]:
     begun = time.perf_counter()
     with TemporaryDirectory() as folder:
-        config = _config(name, epochs * len(data.train), seed) | {"run": f"{folder}/run", "checkpoint_dir": folder}
+        config = _config(name, epochs * len(data.train), seed) | {
+            "run": f"{folder}/run",
+            "checkpoint_dir": f"{folder}/checkpoints",
+        }
         run = train(config, data)
         before = time.perf_counter() - begun - run.fitted.seconds
         return epochs / run.fitted.seconds, before, run.synthesizer.sample(len(data.train), seed=seed)

@@ -19,11 +19,12 @@ SAMPLES = 6000  # as many as the holdout has
 
 
 def main() -> None:
-    """Prints one column of figures a model; `seed=1` takes another seed, into folders of its own."""
+    """Prints one column of figures a model; `seed=1` takes another seed, into folders of its own; names narrow it."""
     console = Console(highlight=False, soft_wrap=True)
     seed = next((int(a.removeprefix("seed=")) for a in sys.argv[1:] if a.startswith("seed=")), 0)
+    models = [model for model in MODELS if model in sys.argv[1:]] or MODELS
     rows: dict[str, dict[str, str]] = {}
-    for model in MODELS:
+    for model in models:
         name = f"fashion_{model}-seed{seed}"
         folder = Path("outputs/bench") / name
         step(console, "train", f"experiment=fashion_{model}", f"run={folder}/run", f"name={name}", f"seed={seed}")
@@ -35,10 +36,10 @@ def main() -> None:
             if floor:
                 rows[figure]["real"] = floor
     table = Table(title=f"Fashion-MNIST, seed {seed}", title_justify="left")
-    for heading in ("figure", *MODELS, "real against real"):
+    for heading in ("figure", *models, "real against real"):
         table.add_column(heading, justify="left" if heading == "figure" else "right")
     for name, cells in rows.items():
-        table.add_row(name, *(cells.get(column, "") for column in (*MODELS, "real")))
+        table.add_row(name, *(cells.get(column, "") for column in (*models, "real")))
     console.print(table)
 
 

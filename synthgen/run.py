@@ -99,6 +99,9 @@ def train(config: dict[str, Any], data: DataModule | None = None) -> Run:
     if not config["resume"] and folder.path.exists():
         folder = folder.sibling()
     checkpoint = Path(config["checkpoint_dir"]) / (config["name"] or folder.path.name)
+    if checkpoint.resolve() == folder.path.resolve():
+        raise SynthgenError(f"{checkpoint}: is to be both run folder and checkpoint folder; give another name")
+    Synthesizer.check_target(checkpoint)
     _check_unchanged(folder, config, data)
     if folder.finished and folder.exported(checkpoint):
         return Run(Synthesizer.load(checkpoint), folder, checkpoint, None)

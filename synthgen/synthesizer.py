@@ -144,6 +144,17 @@ class Synthesizer:
         self.model.to(device)
         return self
 
+    @staticmethod
+    def check_target(target: Path) -> None:
+        """Makes sure that a checkpoint folder may be written, before there is one to write.
+
+        Raises:
+            SynthgenError: Something is there that is no checkpoint folder.
+        """
+        there = {entry.name for entry in target.iterdir()} if target.is_dir() else set()
+        if target.is_file() or (there and not there >= {"config.yaml", "codec.json"}):
+            raise SynthgenError(f"{target}: is there and no checkpoint folder; choose a name that is not taken")
+
     def save(self, folder: str | Path) -> Path:
         """Writes a checkpoint folder in one move: weights, codec, config, card and their hashes, nothing executable.
 
@@ -153,9 +164,7 @@ class Synthesizer:
             SynthgenError: The disk is full, or something else is there.
         """
         target = Path(folder)
-        there = {entry.name for entry in target.iterdir()} if target.is_dir() else set()
-        if target.is_file() or (there and not there >= {"config.yaml", "codec.json"}):
-            raise SynthgenError(f"{target}: is there and no checkpoint folder; choose a name that is not taken")
+        self.check_target(target)
         state = {name: value.detach().cpu().contiguous() for name, value in self.model.trained_state().items()}
         config = {
             "format_version": FORMAT_VERSION,

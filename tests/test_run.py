@@ -91,6 +91,20 @@ def test_weights_and_biases_goes_on_with_the_runs_own_id(config):
     assert first == second == {"save_dir": str(folder.path), "id": folder.state["wandb_id"], "resume": "allow"}
 
 
+def test_offline_too_both_halves_of_a_run_are_one_at_weights_and_biases(config, monkeypatch):
+    import wandb
+
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    offline = {"_target_": "pytorch_lightning.loggers.WandbLogger", "project": "synthgen", "offline": True}
+    config["logger"] = {"wandb": offline}
+    for half in (stopped(config), config):
+        folder = train(half).folder
+        wandb.finish()
+    written = [entry.name for entry in (folder.path / "wandb").glob("offline-run-*")]
+    assert written
+    assert {name.rpartition("-")[2] for name in written} == {folder.state["wandb_id"]}
+
+
 def test_a_damaged_run_folder_is_one_line(config):
     folder = train(stopped(config)).folder
     for content in ("{", "[]", "[" * 100_000):
@@ -153,6 +167,16 @@ def test_a_run_folder_may_name_what_synthgen_itself_does(choice):
 def test_a_name_leads_nowhere(config, tmp_path, name):
     with pytest.raises(SynthgenError, match="expected a bare name"):
         train({**config, "name": name})
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_checkpoint_folder_that_cannot_be_written_is_known_before_training(config, tmp_path):
+    with pytest.raises(SynthgenError, match="both run folder and checkpoint folder"):
+        train({**config, "checkpoint_dir": str(tmp_path)})
+    (tmp_path / "checkpoints" / "mine").mkdir(parents=True)
+    (tmp_path / "checkpoints" / "mine" / "diary.txt").write_text("today")
+    with pytest.raises(SynthgenError, match="mine: is there and no checkpoint folder"):
+        train({**config, "name": "mine"})
     assert not (tmp_path / "run").exists()
 
 
