@@ -79,9 +79,10 @@ def fit(
         module.load()
         config["data"] = {"name": module.name, **settings}
         ended = train(config, module)
-    if ended.fitted is not None and ended.fitted.signal not in (None, signal.SIGINT):
+    received = None if ended.fitted is None else ended.fitted.signal or ended.fitted.late_signal
+    if received is not None and received != signal.SIGINT:
         # Whoever sent it wants the process to end: what was to happen then now happens.
-        signal.raise_signal(ended.fitted.signal)
+        signal.raise_signal(received)
     return ended.synthesizer
 
 

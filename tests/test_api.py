@@ -85,6 +85,29 @@ def test_errors_are_value_errors():
         synthgen.fit(pd.DataFrame())
 
 
+TERMINATED = """
+import signal, synthgen, pandas as pd, numpy as np
+from synthgen.training.checkpoints import Checkpoints
+
+end = Checkpoints.end
+
+def signalled_end(*arguments):
+    signal.raise_signal(signal.SIGTERM)
+    end(*arguments)
+
+Checkpoints.end = signalled_end
+frame = pd.DataFrame({"x": np.arange(500) % 7})
+synthgen.fit(frame, max_samples=640, batch_size=64, overrides=["trainer=cpu", "network.width=16"])
+print("still here")
+"""
+
+
+def test_a_program_that_is_told_to_end_during_the_last_save_ends():
+    ended = subprocess.run([sys.executable, "-c", TERMINATED], capture_output=True, text=True, timeout=120)
+    assert ended.returncode == -signal.SIGTERM, ended.stderr
+    assert "still here" not in ended.stdout
+
+
 INTERRUPTED = """
 import sys, synthgen, pandas as pd, numpy as np
 frame = pd.DataFrame({"x": np.arange(500) % 7, "y": np.arange(500) % 3})

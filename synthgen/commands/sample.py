@@ -14,6 +14,11 @@ __all__ = ["run"]
 
 def run(config: DictConfig) -> None:
     """Samples and writes in one move."""
+    settings = to_plain(config)
+    n, output = settings["n"], str(settings["output"])
+    if not isinstance(n, int) or n < 1:  # before the imports, which take seconds
+        raise SynthgenError(f"n: found {n}, expected at least 1")
+
     import pandas as pd
     import torch
     from rich.console import Console
@@ -24,10 +29,6 @@ def run(config: DictConfig) -> None:
     from synthgen.synthesizer import Synthesizer
     from synthgen.training.run_folder import find_checkpoint
 
-    settings = to_plain(config)
-    n, output = settings["n"], str(settings["output"])
-    if not isinstance(n, int) or n < 1:
-        raise SynthgenError(f"n: found {n}, expected at least 1")
     synthesizer = Synthesizer.load(find_checkpoint(str(settings["checkpoint"]), settings["checkpoint_dir"]))
     # What cannot be written is known before the work is done.
     if synthesizer.codec.kind == "table":

@@ -49,6 +49,7 @@ class Fitted:
         budget: Training examples that the whole run has.
         seconds: Time spent training, over all restarts.
         validation_loss: Lowest one, or None without validation data.
+        late_signal: Number of a signal that came when there was nothing left to stop, such as in the last save.
     """
 
     signal: int | None
@@ -56,6 +57,7 @@ class Fitted:
     budget: int | None
     seconds: float
     validation_loss: float | None
+    late_signal: int | None = None
 
     @property
     def interrupted(self) -> bool:
@@ -149,6 +151,7 @@ def fit_model(
         budget=model.budget,
         seconds=budget.seconds,
         validation_loss=checkpoints.best_loss,
+        late_signal=signals.received if number is None else None,
     )
 
 

@@ -145,6 +145,11 @@ def test_condition_on_a_value_never_seen(refused, table_checkpoint):
     assert "did you mean '>50K'?" in error
 
 
+def test_condition_that_is_no_number(refused, table_checkpoint):
+    message = refused("sample", f"checkpoint={table_checkpoint}", "n=3", "output=x.csv", "condition.age=abc")
+    assert "condition age: found 'abc', expected a number from 18 to 89" in message
+
+
 def test_condition_outside_the_range(refused, table_checkpoint):
     error = refused("sample", f"checkpoint={table_checkpoint}", "n=3", "output=x.csv", "condition.weight=1e9")
     assert "outside" in error

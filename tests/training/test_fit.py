@@ -195,6 +195,19 @@ def test_a_run_interrupted_by_a_signal_goes_on_to_the_end_of_its_budget(tmp_path
     assert model.stages[0].contexts[0].seen == int(seen)
 
 
+class AtTheEnd(Callback):
+    """Sends this process SIGTERM when training has ended and its last state is about to be saved."""
+
+    def on_train_end(self, trainer, pl_module):
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_signal_that_comes_too_late_to_stop_anything_is_told(tmp_path):
+    fitted = fit(new_model(), tmp_path, callbacks=[AtTheEnd()])
+    assert (fitted.samples_seen, fitted.interrupted, fitted.late_signal) == (320, False, signal.SIGTERM)
+    assert fit(new_model(), tmp_path).late_signal is None
+
+
 def greedy_loss(module, batch, generator):
     return squared_error(module, batch, generator) + torch.empty(10**15).sum()
 

@@ -243,14 +243,17 @@ class TableCodec:
         for code, value in enumerate(values):
             if _same(value, cell):
                 return code + encoding.continuous, 0.0, False
+        try:
+            number = float(cell) if column.numerical else 0.0
+        except (TypeError, ValueError):
+            raise SynthgenError(
+                f"condition {column.name}: found {cell!r}, expected a number from {column.minimum:g} to "
+                f"{column.maximum:g}"
+            ) from None
         if not encoding.continuous:
             raise SynthgenError(
                 f"condition {column.name}: training never saw {cell!r}; {nearest(cell, values, what='values are')}"
             )
-        try:
-            number = float(cell)
-        except (TypeError, ValueError):
-            raise SynthgenError(f"condition {column.name}: found {cell!r}, expected a number") from None
         assert column.minimum is not None
         assert column.maximum is not None
         if not column.minimum <= number <= column.maximum:
