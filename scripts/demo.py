@@ -30,8 +30,8 @@ def main() -> None:
         step(console, "train", f"experiment=demo_{kind}", f"run={folder}/run", f"name={name}", f"seed={seed}")
         if older(synthetic, folder / "run/run.json"):
             step(console, "sample", f"checkpoint={name}", f"n={n}", f"output={synthetic}", f"seed={seed}")
-            if kind == "images":
-                step(console, "sample", f"checkpoint={name}", "n=100", f"output={folder}/grid.png", f"seed={seed}")
+        if kind == "images" and older(folder / "grid.png", folder / "run/run.json"):
+            step(console, "sample", f"checkpoint={name}", "n=100", f"output={folder}/grid.png", f"seed={seed}")
         if older(report / "report.json", synthetic):
             step(console, "evaluate", f"run={folder}/run", f"synthetic={synthetic}", f"output={report}")
     table = Table(title=f"synthgen demo, {time.monotonic() - begun:,.0f} s", title_justify="left")

@@ -92,7 +92,7 @@ def train(config: dict[str, Any], data: DataModule | None = None) -> Run:
     max_time = parse_time(config["max_time"])
     for key, least in (("max_samples", 1), ("validate_every", 1), ("seed", 0)):
         if not isinstance(config[key], int) or config[key] < least:
-            raise SynthgenError(f"{key}: found {config[key]!r}, expected {'at least 1' if least else '0 or more'}")
+            raise SynthgenError(f"{key}: found {config[key]!r}, expected at least {least}, a whole number")
     if config["name"] and (config["name"] in (".", "..") or Path(config["name"]).name != config["name"]):
         raise SynthgenError(f"name: found {config['name']!r}, expected a bare name; checkpoint_dir says where it lies")
     folder = run_folder(config, data)

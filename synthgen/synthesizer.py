@@ -111,7 +111,7 @@ class Synthesizer:
             ("steps", options.get("steps", 1), 1),
         ):
             if not isinstance(value, int | np.integer) or value < least:
-                raise SynthgenError(f"{key}: found {value!r}, expected {'at least 1' if least else '0 or more'}")
+                raise SynthgenError(f"{key}: found {value!r}, expected at least {least}, a whole number")
         if not isinstance(options.get("guidance", 1.0), int | float):
             raise SynthgenError(f"guidance: found {options['guidance']!r}, expected a number")
         known = [
