@@ -1,0 +1,65 @@
+"""How far a figure may be off because it was taken from a finite number of rows."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+__all__ = ["LEVEL", "Estimate", "bootstrapped", "proportion"]
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with its interval at level 0.95.
+
+    Attributes:
+        value: The figure itself, from all rows.
+        low: Lower end.
+        high: Upper end.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+def bootstrapped(
+    statistic: Callable[[NDArray[np.int64]], float],
+    rows: int,
+    *,
+    seed: int = 0,
+    resamples: int = 100,
+    limits: tuple[float, float] = (-np.inf, np.inf),
+) -> Estimate:
+    """A figure of all rows, and the normal interval by its bootstrap standard error (Efron and Tibshirani, 1993).
+
+    Only the spread of the resampled figures is used and not their place: rows drawn with replacement lie further from
+    any other sample than the rows themselves do, so that distances of resamples are too large.
+
+    Args:
+        statistic: Row indices to the figure.
+        rows: How many there are.
+        seed: Of the resamples.
+        resamples: How many.
+        limits: The figure's range, which the interval does not leave.
+    """
+    everything = np.arange(rows)
+    value = statistic(everything)
+    found = stats.bootstrap(
+        (everything,), statistic, n_resamples=resamples, vectorized=False, method="percentile", rng=seed
+    )
+    reach = stats.norm.ppf((1 + LEVEL) / 2) * float(found.standard_error)
+    low, high = np.clip([value - reach, value + reach], *limits)
+    return Estimate(value, float(low), float(high))
+
+
+def proportion(hits: int, trials: int) -> Estimate:
+    """A share and Wilson's score interval (1927), which holds for shares near 0 and 1 too; undefined of no trials."""
+    if not trials:
+        return Estimate(float("nan"), 0.0, 1.0)
+    interval = stats.binomtest(hits, trials).proportion_ci(LEVEL, method="wilson")
+    return Estimate(hits / trials, float(interval.low), float(interval.high))
