@@ -11,10 +11,9 @@ from synthgen.metrics.image.classifier import DomainClassifier, train_classifier
 from synthgen.metrics.image.fidelity import (
     frechet_distance,
     kernel_distance,
-    nearest_neighbours,
-    precision_recall,
     recognised,
 )
+from synthgen.metrics.neighbours import nearest_neighbours, prdc
 from synthgen.reports.pictures import channels_shown, picture, strips
 from synthgen.reports.report import Figure, Progress, Report, Section
 
@@ -115,7 +114,7 @@ def _fidelity(
 
     frechet = [frechet_distance(side, known) for side in sides]
     kernel = [kernel_distance(side, known, seed=seed)[0] for side in sides]
-    shares = [precision_recall(manifold, _some(side, len(manifold), random)) for side in sides]
+    shares = [prdc(manifold, _some(side, len(manifold), random)) for side in sides]
 
     over = f"over {classifier.name} features, {count:,} images. Compares only with figures over the same features"
     described: list[tuple[str, str, list[float], str]] = [
@@ -124,14 +123,27 @@ def _fidelity(
         (
             "Precision",
             "higher",
-            [share[0] for share in shares],
+            [share.precision for share in shares],
             "Share of synthetic images that lie among real ones. Copies of a few good images score well.",
         ),
         (
             "Recall",
             "higher",
-            [share[1] for share in shares],
+            [share.recall for share in shares],
             "Share of real images that lie among synthetic ones. Falls when kinds of images are missing.",
+        ),
+        (
+            "Density",
+            "closer to real",
+            [share.density for share in shares],
+            "Real images that each synthetic one lies near, over how many that would be for a real one. "
+            "Above that, images crowd where real ones are most alike.",
+        ),
+        (
+            "Coverage",
+            "higher",
+            [share.coverage for share in shares],
+            "Share of real images that have a synthetic one near them. Unlike recall it is not fooled by odd images.",
         ),
     ]
     return [
