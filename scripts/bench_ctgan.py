@@ -18,7 +18,8 @@ from rich.table import Table
 from synthgen.configuration import compose
 from synthgen.data.module import DataModule
 from synthgen.data.tables.sources import read_csv
-from synthgen.metrics.table.fidelity import column_shapes, detector_auc, trend_error
+from synthgen.metrics.table.detection import detector_auc
+from synthgen.metrics.table.fidelity import column_shapes, trend_error
 from synthgen.run import load_data, train
 
 ADULT = Path(os.environ["SYNTHGEN_DATA"]) / "tables/adult"

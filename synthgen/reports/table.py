@@ -6,8 +6,9 @@ import pandas as pd
 
 from synthgen.layout import TableSchema
 from synthgen.metrics.table.columns import checked
+from synthgen.metrics.table.detection import detector_auc
 from synthgen.metrics.table.fairness import representation_gap
-from synthgen.metrics.table.fidelity import column_shapes, correlation_matrix, detector_auc, trend_error
+from synthgen.metrics.table.fidelity import column_shapes, correlation_matrix, trend_error
 from synthgen.metrics.table.privacy import copied_rows
 from synthgen.metrics.table.utility import downstream_score
 from synthgen.reports.plots import associations, distributions

@@ -4,7 +4,8 @@ import pytest
 from sklearn.datasets import load_diabetes, load_wine
 
 from synthgen.errors import SynthgenError
-from synthgen.metrics.table.fidelity import detector_auc, shape_error, trend_error
+from synthgen.metrics.table.detection import detector_auc
+from synthgen.metrics.table.fidelity import shape_error, trend_error
 from synthgen.reports.table import table_report
 from tests.browser import needs_chromium, opened
 from tests.tables import people, schema_of

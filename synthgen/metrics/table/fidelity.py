@@ -1,4 +1,4 @@
-"""Does a synthetic table look real: column by column, pair by pair, and to a classifier that tries to tell.
+"""Does a synthetic table look real: column by column and pair by pair.
 
 All figures compare a real table with a synthetic one and are blind to the order of rows. Compare them with the same
 figure for held-out real rows: two samples of the same data differ too.
@@ -7,17 +7,12 @@ figure for held-out real rows: two samples of the same data differ too.
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import StratifiedKFold
 
-from synthgen.errors import SynthgenError
 from synthgen.layout import TableSchema
-from synthgen.metrics.table.columns import checked, feature_matrices, joint_codes, numbers, shared_codes
-from synthgen.metrics.table.trees import boosted_classifier, one_thread
+from synthgen.metrics.table.columns import checked, joint_codes, numbers, shared_codes
+from synthgen.metrics.table.marginals import cell_codes, total_variation
 
-__all__ = ["column_shapes", "correlation_matrix", "detector_auc", "pair_trends", "shape_error", "trend_error"]
-
-BINS = 10
+__all__ = ["column_shapes", "correlation_matrix", "pair_trends", "shape_error", "trend_error"]
 
 
 def shape_error(real: pd.DataFrame, synthetic: pd.DataFrame, schema: TableSchema) -> float:
@@ -53,7 +48,7 @@ def column_shapes(real: pd.DataFrame, synthetic: pd.DataFrame, schema: TableSche
             distance = _kolmogorov_smirnov(numbers(frames[0][column.name]), numbers(frames[1][column.name]))
         else:
             (a, b), values = shared_codes(frames, column)
-            distance = _total_variation(a, b, len(values) + 1)
+            distance = total_variation(a, b, len(values) + 1)
         shapes[column.name] = 1 - distance
     return pd.Series(shapes, name="similarity", dtype=float)
 
@@ -65,7 +60,8 @@ def pair_trends(real: pd.DataFrame, synthetic: pd.DataFrame, schema: TableSchema
     column does not vary ρ counts as 0. All other pairs: 1 − the total variation between the two normalised contingency
     tables. There, a numerical column is cut into 10 bins of equal width over the real range, with synthetic values
     clipped to it, and a further bin for missing ones. These are SDMetrics' CorrelationSimilarity and
-    ContingencySimilarity, but for the bins, which SDMetrics lays out for each side by its own range.
+    ContingencySimilarity with 10 bins. Its QualityReport bins each side by that side's own range, and so overlooks a
+    column that is too wide or too narrow: its Trend is another figure.
 
     Returns:
         Square and symmetric, indexed by column names both ways; NaN on the diagonal.
@@ -76,58 +72,17 @@ def pair_trends(real: pd.DataFrame, synthetic: pd.DataFrame, schema: TableSchema
     frames = (checked(real, schema, "real"), checked(synthetic, schema, "synthetic"))
     numerical = [position for position, column in enumerate(schema) if column.numerical]
     similarity = np.full((len(schema), len(schema)), np.nan)
-
-    codes: list[list[NDArray[np.int64]]] = []
-    sizes: list[int] = []
-    values: tuple[list[NDArray[np.float64]], ...] = ([], [])
-    for column in schema:
-        if column.numerical:
-            sides = [numbers(frame[column.name]) for frame in frames]
-            for side, part in zip(values, sides, strict=True):
-                side.append(part)
-            codes.append([_binned(side, sides[0]) for side in sides])
-            sizes.append(BINS + 1)
-        else:
-            shared, categories = shared_codes(frames, column)
-            codes.append(shared)
-            sizes.append(len(categories) + 1)
-
+    cells = [cell_codes(frames, column) for column in schema]
     if numerical:
-        rho = [_pearson(np.column_stack(side)) for side in values]
+        rho = [_pearson(np.column_stack([numbers(frame[schema.names[i]]) for i in numerical])) for frame in frames]
         similarity[np.ix_(numerical, numerical)] = 1 - np.abs(rho[0] - rho[1]) / 2
     for i in range(len(schema)):
         for j in range(i + 1, len(schema)):
             if np.isnan(similarity[i, j]):
-                (a, b), cells = joint_codes(codes[i], codes[j], (sizes[i], sizes[j]))
-                similarity[i, j] = similarity[j, i] = 1 - _total_variation(a, b, cells)
+                (a, b), size = joint_codes(cells[i][0], cells[j][0], (cells[i][1], cells[j][1]))
+                similarity[i, j] = similarity[j, i] = 1 - total_variation(a, b, size)
     np.fill_diagonal(similarity, np.nan)
     return pd.DataFrame(similarity, index=schema.names, columns=schema.names)
-
-
-def detector_auc(real: pd.DataFrame, synthetic: pd.DataFrame, schema: TableSchema, seed: int = 0) -> float:
-    """How well boosted trees tell synthetic rows from real ones: area under the ROC curve; 0.5 is best, 1 is worst.
-
-    The larger table is subsampled to the smaller one's size. Every row is scored by trees that did not see it, over 3
-    stratified folds: 200 trees of depth 6, learning rate 0.1, categories as integer codes, missing numbers as they
-    are. Reported as measured: chance alone puts it a little under or over 0.5. A classifier two-sample test
-    (Lopez-Paz and Oquab, 2017); hand it real rows that the generator has not seen.
-
-    Raises:
-        SynthgenError: When a table lacks one of the schema's columns, or has fewer than 3 rows.
-    """
-    frames = [checked(real, schema, "real"), checked(synthetic, schema, "synthetic")]
-    rows = min(map(len, frames))
-    if rows < 3:
-        raise SynthgenError(f"a detector needs at least 3 rows of each table, found {rows}")
-    features = np.concatenate(feature_matrices([_subsample(frame, rows, seed) for frame in frames], schema.columns))
-    synthetic_side = np.repeat([0, 1], rows)
-    scores = np.empty(2 * rows)
-    folds = StratifiedKFold(3, shuffle=True, random_state=seed)
-    with one_thread():
-        for learn, judge in folds.split(features, synthetic_side):
-            trees = boosted_classifier(seed).fit(features[learn], synthetic_side[learn])
-            scores[judge] = trees.predict_proba(features[judge])[:, 1]
-    return float(roc_auc_score(synthetic_side, scores))
 
 
 def correlation_matrix(frame: pd.DataFrame, schema: TableSchema) -> pd.DataFrame:
@@ -169,21 +124,6 @@ def _kolmogorov_smirnov(a: NDArray[np.float64], b: NDArray[np.float64]) -> float
     points = np.concatenate([a, b])
     below = [np.searchsorted(side, points, side="right") / len(side) for side in (a, b)]
     return float(np.abs(below[0] - below[1]).max())
-
-
-def _total_variation(a: NDArray[np.int64], b: NDArray[np.int64], size: int) -> float:
-    shares = [np.bincount(codes, minlength=size) / len(codes) for codes in (a, b)]
-    return float(np.abs(shares[0] - shares[1]).sum() / 2)
-
-
-def _binned(values: NDArray[np.float64], real: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Codes 0 .. BINS − 1 over the range of `real`, BINS where missing."""
-    present = real[~np.isnan(real)]
-    low, high = (present.min(), present.max()) if len(present) else (0.0, 0.0)
-    width = (high - low) / BINS or 1.0
-    missing = np.isnan(values)
-    bins = np.clip(np.floor((np.where(missing, low, values) - low) / width), 0, BINS - 1).astype(np.int64)
-    return np.where(missing, BINS, bins)
 
 
 def _pearson(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -234,7 +174,3 @@ def _correlation_ratio(values: NDArray[np.float64], codes: NDArray[np.int64]) ->
     sums = np.bincount(codes, centred)
     between = np.divide(sums**2, count, out=np.zeros(len(count)), where=count > 0).sum()
     return float(np.sqrt(min(between / total, 1))) if total > 0 else 0.0
-
-
-def _subsample(frame: pd.DataFrame, rows: int, seed: int) -> pd.DataFrame:
-    return frame if len(frame) == rows else frame.sample(rows, random_state=seed)

@@ -7,7 +7,6 @@ from synthgen.errors import SynthgenError
 from synthgen.metrics.table.fidelity import (
     column_shapes,
     correlation_matrix,
-    detector_auc,
     pair_trends,
     shape_error,
     trend_error,
@@ -109,30 +108,6 @@ def test_shuffled_columns_keep_shapes_and_lose_trends(two_samples):
     schema = schema_of(real)
     assert shape_error(real, shuffled, schema) == shape_error(real, other, schema)
     assert trend_error(real, shuffled, schema) > 2 * trend_error(real, other, schema)
-
-
-def test_detector_is_blind_between_samples_of_one_population(two_samples):
-    real, other = two_samples
-    schema = schema_of(real)
-    # The standard error of an AUC with 2500 rows a side is 0.008.
-    assert detector_auc(real, other, schema) == pytest.approx(0.5, abs=0.035)
-    assert detector_auc(real, other, schema) == detector_auc(real, other, schema)
-
-
-def test_detector_sees_what_is_wrong(two_samples):
-    real, other = two_samples
-    schema = schema_of(real)
-    assert detector_auc(real, _shuffled(other), schema) > 0.8
-    assert detector_auc(real, other.assign(age=other["age"] + 0.5), schema) > 0.99
-    assert detector_auc(real, other.assign(job="never seen"), schema) > 0.99
-    assert detector_auc(real, other.assign(pay=other["pay"].fillna(0)), schema) > 0.5
-
-
-def test_detector_weighs_both_sides_alike():
-    real, few = people(1200, 2), people(150, 3)
-    assert detector_auc(real, few, schema_of(real)) == pytest.approx(0.5, abs=0.12)
-    with pytest.raises(SynthgenError, match="at least 3 rows"):
-        detector_auc(real, few[:2], schema_of(real))
 
 
 def test_association_against_scipy_and_pandas(two_samples):
