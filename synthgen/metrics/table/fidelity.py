@@ -60,9 +60,9 @@ def pair_trends(real: pd.DataFrame, synthetic: pd.DataFrame, schema: TableSchema
     column does not vary ρ counts as 0. All other pairs: 1 − the total variation between the two normalised contingency
     tables. There, a numerical column is cut into 10 bins of equal width over the real range, with synthetic values
     clipped to it, and a further bin for missing ones. These are SDMetrics' CorrelationSimilarity and
-    ContingencySimilarity with 10 bins. The Trend of its QualityReport, which papers give, is another figure: it bins each
-    side by that side's own range, and so overlooks a column that is too wide or too narrow; later versions draw rows
-    and leave out pairs whose real association is weak.
+    ContingencySimilarity with 10 bins. The Trend of its QualityReport, which papers give, is another figure: it bins
+    each side by that side's own range, and so overlooks a column that is too wide or too narrow, and later versions
+    draw rows and leave out pairs whose real association is weak.
 
     Returns:
         Square and symmetric, indexed by column names both ways; NaN on the diagonal.
