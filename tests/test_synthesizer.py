@@ -199,15 +199,6 @@ def test_odd_tables_train_and_come_back(frame):
             assert fake[name].nunique() == frame[name].nunique()
 
 
-@pytest.mark.parametrize(("channels", "height", "width"), [(3, 20, 28), (5, 20, 28)])
-def test_images_of_any_channels_and_size(channels, height, width):
-    images = np.random.default_rng(0).integers(0, 255, (60, channels, height, width)).astype(np.uint8)
-    tiny = ["network.width=8", "network.blocks=1", "model.steps=2", "callbacks=none", "trainer=cpu"]
-    fake = synthgen.fit(images, max_samples=128, batch_size=32, overrides=tiny).sample(3)
-    assert fake.pixels.shape == (3, channels, height, width)
-    assert fake.labels is None
-
-
 def test_a_fit_can_start_from_another(people, table_checkpoint):
     started = synthgen.fit(
         people,

@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 Score = Callable[[Tensor], Tensor]
-Gradient = Callable[[Tensor], Tensor]
+Gradient = Callable[[Tensor], Tensor]  # of scores, with respect to examples
 
 
 class AdversarialLoss(NamedTuple):

@@ -1,5 +1,6 @@
 """The contract that every generative method keeps: a model is a list of stages, and it samples."""
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
@@ -33,6 +34,7 @@ class Model(LightningModule):
         rate_factor: Factor of all learning rates, below 1 after training has been rolled back.
         latest: Losses of the latest batch, on the device.
         norms: Gradient norms of its steps, on the device.
+        rows: Training rows that it took in the place of the loader's, if any.
     """
 
     conditioning: Literal["exact", "rejection", "approximate", "none"] = "none"
@@ -50,11 +52,12 @@ class Model(LightningModule):
         self.rate_factor = 1.0
         self.latest: dict[str, Tensor] = {}
         self.norms: list[Tensor] = []
+        self.rows: list[Tensor] = []
         self._solved = 0  # stages that have ended
         self._stage_optimizers: list[list[Any]] = []
         self._training_noise = torch.Generator()
         self._validation_noise = torch.Generator()
-        self._restored_noise: Tensor | None = None
+        self._restored_noise: tuple[str | None, Tensor] | None = None  # kind of device, state
 
     # Sampling
 
@@ -64,7 +67,8 @@ class Model(LightningModule):
 
         Args:
             size: Always `block_size`.
-            condition: What `codec.encode_condition` gives, `size` rows of it, or None.
+            condition: What `codec.encode_condition` gives, `size` rows of it, and `wanted`, (size,): whether the row is
+                one that was asked for, and not one that fills the block. Or None.
             generator: The only source of randomness, on the model's device.
             **options: The method's own, such as a sampler and its steps.
         """
@@ -114,9 +118,14 @@ class Model(LightningModule):
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     def _block_condition(self, condition: Batch, low: int, high: int, offset: int) -> Batch:
-        """Rows low .. high − 1 of a condition, at their places in a whole block; other places repeat the last row."""
-        index = torch.arange(self.block_size).sub(offset).clamp(0, high - low - 1).add(low)
-        return {name: value[index].to(self.device) for name, value in condition.items()}
+        """Rows low .. high − 1 of a condition, at their places in a whole block, and which places these are.
+
+        Places before them repeat the first of them, places after them the last: what they get is not looked at.
+        """
+        place = torch.arange(self.block_size).sub(offset)
+        index = place.clamp(0, high - low - 1)
+        rows = {name: value[index + low].to(self.device) for name, value in condition.items()}
+        return {**rows, "wanted": (index == place).to(self.device)}
 
     # What a checkpoint folder keeps
 
@@ -181,7 +190,7 @@ class Model(LightningModule):
             rate_factor=self.rate_factor,
         )
         self.latest = stage.training_step(batch, context)
-        self.norms = context.norms
+        self.norms, self.rows = context.norms, context.rows
         self.samples_seen += examples
 
     def on_train_start(self) -> None:
@@ -193,12 +202,23 @@ class Model(LightningModule):
         self._training_noise = torch.Generator(self.device)
         self._training_noise.manual_seed(self.seed * 1_000_003 + self.global_rank)
         if self._restored_noise is not None:
-            self._training_noise.set_state(self._restored_noise)
-            if self.global_rank:
-                # The checkpoint holds the first process's: the others must not draw the same noise.
-                draw = torch.randint(2**62, (), generator=self._training_noise, device=self.device)
-                self._training_noise.manual_seed(int(draw) + self.global_rank)
+            self._restore_noise(*self._restored_noise)
         self._solve_closed_forms()
+
+    def _restore_noise(self, device: str | None, state: Tensor) -> None:
+        if device not in (None, self.device.type):
+            # Generators of different devices have states of different form.
+            warnings.warn(
+                f"the checkpoint was saved on {device} and the run goes on on {self.device.type}: with other noise",
+                stacklevel=2,
+            )
+            self._training_noise.manual_seed((self.seed * 1_000_003 + self.samples_seen + self.global_rank) % 2**63)
+            return
+        self._training_noise.set_state(state)
+        if self.global_rank:
+            # The checkpoint holds the first process's: the others must not draw the same noise.
+            draw = torch.randint(2**62, (), generator=self._training_noise, device=self.device)
+            self._training_noise.manual_seed(int(draw) + self.global_rank)
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Runs the closed-form stages that come next, if the stage before them has just ended."""
@@ -227,6 +247,7 @@ class Model(LightningModule):
             "budget": self.budget,
             "solved": self._solved,
             "noise": self._training_noise.get_state(),
+            "device": self._training_noise.device.type,
             "rate_factor": self.rate_factor,
         }
 
@@ -243,7 +264,8 @@ class Model(LightningModule):
                 "another version of synthgen wrote it; go on with that one, or start anew with resume=false"
             )
         self.samples_seen, self.budget = state["samples_seen"], state["budget"]
-        self._solved, self._restored_noise = state["solved"], state["noise"]
+        self._solved = state["solved"]
+        self._restored_noise = (state.get("device"), state["noise"])
         self.rate_factor = state["rate_factor"]
 
     @property

@@ -13,13 +13,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 __all__ = ["EMA", "Batch", "ClosedFormStage", "GradientStage", "Optimization", "Stage", "StepContext"]
 
 Batch = dict[str, Tensor]
 
 _LAYERS = (
-    *(nn.Linear, nn.Conv1d, nn.Conv2d, nn.Embedding, nn.EmbeddingBag),
+    *(nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d, nn.Embedding, nn.EmbeddingBag),
     *(nn.LayerNorm, nn.GroupNorm, nn.BatchNorm1d, nn.BatchNorm2d),
 )
 
@@ -69,7 +70,9 @@ class Optimization:
         """
         # Not by `layer.weight`: to read that of a layer with spectral normalisation is a step of its power iteration.
         layers = [part for part in module.modules() if isinstance(part, _LAYERS)]
+        parametrized: list[Any] = [layer.parametrizations for layer in layers if is_parametrized(layer)]
         decaying = {id(parameter) for layer in layers for parameter in layer.parameters(recurse=False)}
+        decaying |= {id(parameter) for layer in parametrized for parameter in layer.parameters()}
         trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
         groups = [
             {"params": [p for p in trained if id(p) in decaying], "weight_decay": self.weight_decay},
@@ -200,6 +203,7 @@ class StepContext:
         data: The whole encoded training data, resident on the device, for a stage that draws from it by itself.
         rate_factor: Factor of all learning rates, below 1 after training has been rolled back.
         norms: Gradient norms of the steps taken within this batch, before clipping; `Optimization.step` adds to them.
+        rows: Indices into `data` of the rows that the stage took in the place of the batch's; it adds to them.
     """
 
     optimizers: list[torch.optim.Optimizer]
@@ -211,6 +215,7 @@ class StepContext:
     data: Batch
     rate_factor: float = 1.0
     norms: list[Tensor] = field(default_factory=list)
+    rows: list[Tensor] = field(default_factory=list)
 
 
 class GradientStage(Stage):

@@ -12,6 +12,7 @@ from pytorch_lightning import Callback, Trainer
 
 from synthgen.errors import SynthgenError
 from synthgen.files import sync
+from synthgen.training.checkpoint_io import AtomicCheckpointIO
 from synthgen.training.seal import fault_of
 from synthgen.training.signals import Signals
 
@@ -88,6 +89,7 @@ class Checkpoints(Callback):
         self._validation_due = False
         self._saved = (0.0, 0)
         self._batches = 0
+        self._has_saved = False
 
     @property
     def best_loss(self) -> float | None:
@@ -111,8 +113,10 @@ class Checkpoints(Callback):
         self._saved = (time.monotonic(), seen)
         if not trainer.is_global_zero:
             return
-        if last.is_file():
+        # A damaged one, found by the run that went on from the one before, must not take that one's place.
+        if last.is_file() and (self._has_saved or fault_of(last) is None):
             last.replace(before)
+        self._has_saved = True
         new.replace(last)
         sync(self.folder)
         # A surpassed best goes when neither checkpoint refers to it any more; at the end only the last one counts.
@@ -212,24 +216,38 @@ class Checkpoints(Callback):
         return bool(agreed[0]), int(agreed[1])
 
 
-def newest_checkpoint(folder: Path) -> Path | None:
+def newest_checkpoint(folder: Path, until: int | None = None) -> Path | None:
     """The newest checkpoint of a run that is whole; None when there is none at all. Warns of those that are not.
+
+    Args:
+        folder: The run's.
+        until: Takes one that was saved at so many examples or before, or else the oldest that is whole.
 
     Raises:
         SynthgenError: There are checkpoints, and each of them is damaged.
     """
     faults: dict[Path, str] = {}
+    later = None
     for name in _NEWEST_FIRST:
         file = folder / name
         if not file.is_file():
             continue
         fault = fault_of(file)
-        if fault is None:
+        if fault is None and until is not None and _samples_seen(file) > until:
+            later = file
+        elif fault is None:
             for damaged, reason in faults.items():
                 warnings.warn(f"{damaged}: {reason}; the run goes on from {name}", stacklevel=2)
             return file
-        faults[file] = fault
+        else:
+            faults[file] = fault
+    if later is not None:
+        return later
     if faults:
         file, fault = next(iter(faults.items()))
         raise SynthgenError(f"{file}: {fault}, and no older checkpoint is whole; start anew with resume=false")
     return None
+
+
+def _samples_seen(file: Path) -> int:
+    return int(AtomicCheckpointIO().load_checkpoint(file)["synthgen"]["samples_seen"])

@@ -57,7 +57,7 @@ def read_tensor_entries(file: Path) -> list[TensorEntry]:
         end = max(
             (int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"), default=0
         )
-    except (struct.error, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
+    except (struct.error, ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError) as error:
         raise SynthgenError(f"{file}: not a safetensors file, or damaged: {error}") from None
     if 8 + length + end != size:
         raise SynthgenError(f"{file}: truncated: found {size:,} bytes, its header says {8 + length + end:,}")

@@ -142,7 +142,7 @@ def fit_model(
                 break
             except RolledBack:
                 stability.roll_back()
-                checkpoint = newest_checkpoint(folder.path)
+                checkpoint = newest_checkpoint(folder.path, until=stability.sound_until)
     if best := checkpoints.best_checkpoint():
         model.load_state_dict(AtomicCheckpointIO().load_checkpoint(best)["state_dict"])
     return Fitted(
@@ -178,7 +178,7 @@ def _fit_until_signal(trainer: Trainer, model: Model, data: DataModule, checkpoi
             if isinstance(error.__context__, KeyboardInterrupt):
                 raise KeyboardInterrupt from None
             raise
-        except (RuntimeError, MemoryError) as error:
+        except (RuntimeError, MemoryError, ValueError) as error:
             explained = _explained(error, checkpoint)
             if explained is None:
                 raise
@@ -186,12 +186,14 @@ def _fit_until_signal(trainer: Trainer, model: Model, data: DataModule, checkpoi
     return None
 
 
-def _explained(error: RuntimeError | MemoryError, checkpoint: Path | None) -> SynthgenError | None:
+def _explained(error: RuntimeError | MemoryError | ValueError, checkpoint: Path | None) -> SynthgenError | None:
     """One line on what a person can do something about; None for a bug."""
     text = str(error)
     if "Error(s) in loading state_dict" in text:
         reason = text.splitlines()[-1].strip()
         return SynthgenError(f"{checkpoint}: does not fit the run's config.yaml: {reason}")
+    if "loaded state dict" in text and "parameter group" in text:
+        return SynthgenError(f"{checkpoint}: its optimizers do not fit the run's config.yaml: {text}")
     if found := out_of_memory(error):
         return SynthgenError(f"{found}; lower data.batch_size, then the network's width")
     if "DataLoader worker" in text:

@@ -21,6 +21,8 @@ _POLICIES = ("stop", "skip", "rollback")
 _HISTORY, _ENOUGH = 100, 10
 # Median absolute deviation to standard deviation, of a normal distribution.
 _MAD = 1.4826
+# Least spread of a loss, relative to its size or to 1.
+_STILL = 1e-3
 
 
 class RolledBack(Exception):
@@ -74,7 +76,8 @@ class Stability(Callback):
         self.factor = factor
         self.most_rollbacks = rollbacks
         self.rollbacks = 0
-        self._steps: list[tuple[int, dict[str, Tensor]]] = []  # not read yet
+        self.sound_until: int | None = None  # examples at the latest reading without fault; None says nothing
+        self._steps: list[tuple[int, dict[str, Tensor], list[Tensor]]] = []  # not read yet
         self._bad_in_a_row = 0
         self._read: list[dict[str, float]] = []  # of a reading that a checkpoint has cut short
         self._means: dict[str, list[float]] = {}
@@ -91,10 +94,11 @@ class Stability(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, *_: Any) -> None:
         """Notes a step, and reads them all when there are enough."""
         norms = {f"gradient norm {i}": norm for i, norm in enumerate(pl_module.norms)}
-        self._steps.append((pl_module.samples_seen, {**pl_module.latest, **norms}))
+        self._steps.append((pl_module.samples_seen, {**pl_module.latest, **norms}, pl_module.rows))
         if len(self._steps) + len(self._read) >= self.every:
             self._look()
             self._look_for_spike(pl_module.samples_seen, list(pl_module.stages).index(pl_module.stage))
+            self.sound_until = pl_module.samples_seen
 
     def on_validation_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Looks, so that no statistics of a bad step are validated."""
@@ -104,7 +108,11 @@ class Stability(Callback):
         """Acts on a validation loss that is not finite."""
         value = trainer.callback_metrics.get("val/loss")
         if value is not None and not math.isfinite(float(value)):
-            self._act(f"val/loss is {float(value)} at {pl_module.samples_seen:,} examples")
+            self._act(f"val/loss is {float(value)} at {pl_module.samples_seen:,} examples", written=False)
+
+    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Looks while the model is still on its device: Lightning takes it off before the last save."""
+        self._look()
 
     def roll_back(self) -> None:
         """Counts a rollback.
@@ -135,22 +143,22 @@ class Stability(Callback):
         if not self._steps or self._place is None:
             return
         steps, self._steps = self._steps, []
-        values = iter(torch.stack([value.float().mean() for _, named in steps for value in named.values()]).tolist())
-        read = [(seen, {name: next(values) for name in named}) for seen, named in steps]
+        values = iter(torch.stack([value.float().mean() for _, named, _ in steps for value in named.values()]).tolist())
+        read = [(seen, {name: next(values) for name in named}, rows) for seen, named, rows in steps]
         bad = []
-        for seen, named in read:
+        for seen, named, rows in read:
             if all(map(math.isfinite, named.values())):
                 self._bad_in_a_row = 0
             else:
                 self._bad_in_a_row += 1
-                bad.append((seen, named))
-        self._read += [named for _, named in read]
+                bad.append((seen, named, rows))
+        self._read += [named for _, named, _ in read]
         self._keep_statistics_sound()
         if not bad:
             return
-        for seen, named in bad:
-            self._write(seen, named)
-        seen, named = bad[0]
+        for step in bad:
+            self._write(*step)
+        seen, named, _ = bad[0]
         name, value = next((name, value) for name, value in named.items() if not math.isfinite(value))
         self._act(
             f"{name} is {value} at {seen:,} examples, and {len(bad)} of {len(read)} steps are not finite",
@@ -169,27 +177,37 @@ class Stability(Callback):
             mean, before = fmean(finite), self._means.get(f"{stage} {name}", [])
             if self.spike is not None and len(before) >= _ENOUGH:
                 usual = median(before)
-                spread = _MAD * median(abs(value - usual) for value in before) + 1e-3 * abs(usual)
+                # A loss that has stood still, such as a hinge discriminator's 0, has no spread: any rise would be one.
+                spread = _MAD * median(abs(value - usual) for value in before) + _STILL * max(abs(usual), 1)
                 if mean > usual + self.spike * spread:
                     found = found or f"{name} rose from {usual:.4g} to {mean:.4g} by {seen:,} examples"
             self._means[f"{stage} {name}"] = [*before, mean][-_HISTORY:]
         if found:
-            self._write(seen, read[-1])
-            self._act(found)
+            self._write(seen, read[-1], [])
+            # Its steps have been taken: a checkpoint since the last reading may hold them.
+            self._act(found, taken=True)
 
-    def _act(self, what: str, stop: bool = False) -> None:
+    def _act(self, what: str, stop: bool = False, written: bool = True, taken: bool = False) -> None:
+        written_to = "see bad_steps.jsonl in the run folder"
         if self.policy == "rollback":
+            self.sound_until = self.sound_until if taken or not written else None
             warnings.warn(f"{what}: going back to the last checkpoint, at a lower learning rate", stacklevel=2)
             raise RolledBack(what)
         if self.policy == "stop" or stop:
             raise SynthgenError(
-                f"{what}: see bad_steps.jsonl in the run folder; lower model.optimization.lr, "
+                f"{what}: {f'{written_to}; ' if written else ''}lower model.optimization.lr, "
                 "or choose callbacks.stability.policy=rollback"
             )
-        warnings.warn(f"{what}: going on; see bad_steps.jsonl in the run folder", stacklevel=2)
+        warnings.warn(f"{what}: going on{f'; {written_to}' if written else ''}", stacklevel=2)
 
-    def _write(self, seen: int, named: dict[str, float]) -> None:
-        """One line: what was found, and all that is needed to meet the batch again."""
+    def _write(self, seen: int, named: dict[str, float], rows: list[Tensor]) -> None:
+        """One line: what was found, and all that is needed to meet the batch again.
+
+        Args:
+            seen: Examples after the step.
+            named: Its losses and gradient norms.
+            rows: Training rows that the stage drew by itself; where there are none it took the loader's.
+        """
         assert self._place is not None
         trainer, model = self._place
         if not trainer.is_global_zero:
@@ -199,7 +217,7 @@ class Stability(Callback):
         line = {
             "samples_seen": position,
             "found": {name: value if math.isfinite(value) else str(value) for name, value in named.items()},
-            "rows": loader.rows(position).tolist(),
+            "rows": torch.cat(rows).tolist() if rows else loader.rows(position).tolist(),
             "seed": model.seed,
             "data_seed": loader.seed,
             "policy": self.policy,

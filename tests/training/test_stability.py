@@ -9,6 +9,7 @@ import torch
 from pytorch_lightning import Callback
 from torch import nn
 
+from synthgen.configuration import build, compose
 from synthgen.errors import SynthgenError
 from synthgen.models.adversarial import AdversarialStage as GanStage
 from synthgen.models.stages import GradientStage, Optimization, StepContext
@@ -325,3 +326,74 @@ def test_what_was_watched_goes_on_with_the_run(tmp_path):
 def test_settings_that_cannot_be_are_refused(options):
     with pytest.raises(SynthgenError, match="stability"):
         Stability(**options)
+
+
+class Diverge(Callback):
+    """Moves the weights far away at some examples, once: the loss is finite and huge from then on."""
+
+    def __init__(self, at):
+        self.at = at
+
+    def on_train_batch_start(self, trainer, pl_module, *_):
+        if pl_module.samples_seen == self.at:
+            self.at = None
+            with torch.no_grad():
+                pl_module.stages[0].module.value.fill_(1e5)
+
+
+def test_rollback_passes_over_a_checkpoint_that_holds_the_divergence(tmp_path):
+    """Saved between the divergence and the reading that finds it, so that the newest checkpoint is no way back."""
+    model = spoilable()
+    with pytest.warns(UserWarning, match="rose from"):
+        fitted = fit(
+            model,
+            tmp_path,
+            budget=1600,
+            callbacks=[Diverge(1184), watch("rollback", every=5)],
+            saving=Saving(samples=48),
+        )
+    assert fitted.samples_seen == 1600
+    assert abs(float(model.stages[0].module.value.detach().mean())) < 100
+
+
+def test_the_last_steps_are_read_before_the_model_leaves_its_device(tmp_path):
+    class AtTeardown(Callback):
+        left = None
+
+        def teardown(self, trainer, pl_module, stage):
+            self.left = len(watching._steps)
+
+    watching, after = watch(every=1000), AtTeardown()
+    fit(spoilable(), tmp_path, callbacks=[watching, after])
+    assert after.left == 0
+
+
+def test_a_validation_loss_that_is_not_finite_does_not_end_the_run_as_finished(tmp_path):
+    data = Numbers(validation=60)
+    data.validation[:] = math.nan
+    early = build(compose("train", ["data=randhie"])["callbacks"]["early_stopping"])
+    with pytest.warns(UserWarning, match=r"val/loss is nan at \d+ examples: going on$"):
+        fitted = fit(spoilable(), tmp_path, data=data, validate_every=64, callbacks=[watch(), early])
+    assert fitted.samples_seen == 320
+
+
+def test_a_loss_that_has_been_0_may_rise_a_little(tmp_path):
+    watching = watch("stop", every=1)
+    watching._place = None
+    watching._means = {"0 loss": [0.0] * 20}
+    watching._read = [{"loss": 0.01}]
+    watching._look_for_spike(100, 0)
+    assert watching._means["0 loss"][-1] == 0.01
+
+
+def test_the_rows_that_a_stage_drew_by_itself_are_those_written_out(tmp_path):
+    class Own(Spoilable):
+        def training_step(self, batch, batch_idx):
+            super().training_step(batch, batch_idx)
+            self.rows = [torch.tensor([3, 1]), torch.tensor([4])]
+
+    model = spoilable()
+    model.__class__ = Own
+    with pytest.warns(UserWarning, match="going on"):
+        fit(model, tmp_path, callbacks=[Spoil([160]), watch()])
+    assert [line["rows"] for line in bad_steps(tmp_path)] == [[3, 1, 4]]

@@ -50,7 +50,8 @@ def _translation(images: Tensor, generator: torch.Generator) -> Tensor:
         return (place[:, None] - shift[:, None, None] == place[None, :]).to(images.dtype)
 
     rows, columns = moved(images.shape[2], down), moved(images.shape[3], right)
-    return torch.einsum("bhi,bcij,bwj->bchw", rows, images, columns)
+    with torch.autocast(images.device.type, enabled=False):  # or pixels would be rounded to bf16
+        return torch.einsum("bhi,bcij,bwj->bchw", rows, images, columns)
 
 
 def _cutout(images: Tensor, generator: torch.Generator) -> Tensor:

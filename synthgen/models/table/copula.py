@@ -49,7 +49,7 @@ class Copula(Model):
         fitted = cast(CopulaParameters, self.stages[0].trained)
         device = generator.device
         variables = self.layout.numerical + self.layout.categorical
-        # In float32 whatever the precision around: a triangular product in bf16 would be another distribution.
+        # In float64 whatever the precision around: a triangular product in bf16 would be another distribution.
         with torch.autocast(device.type, enabled=False):
             noise = torch.randn(size, variables, generator=generator, device=device, dtype=torch.float64)
             normal = noise @ torch.linalg.cholesky(fitted.correlation).T
@@ -188,8 +188,9 @@ def _axis(numbers: Tensor, codes: Tensor, layout: TableLayout) -> Tensor:
     count = torch.bincount(flat.flatten(), minlength=codes.shape[1] * largest).clamp(min=1).double()
     centred = numbers - numbers.mean(dim=0)
     standard = centred / centred.square().mean(dim=0).sqrt().clamp(min=1e-12)
-    # A start of its own: by frequency, so that the result does not depend on chance.
-    score = count[flat].log().sum(dim=1) + standard.sum(dim=1)
+    # A start that is always the same, and that no symmetry of the data leaves without a direction.
+    start = torch.rand(len(count), generator=torch.Generator().manual_seed(0), dtype=torch.double).to(codes.device)
+    score = (count.log() + start)[flat].sum(dim=1) + standard.sum(dim=1)
     category = torch.zeros_like(count)
     for _ in range(_AXIS_STEPS):
         score = score - score.mean()

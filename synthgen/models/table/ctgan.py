@@ -84,6 +84,10 @@ class CTGAN(Model):
         assert self.acceptance is not None
         return by_rejection(lambda wishes: self._draw(size, wishes, generator), condition, self.acceptance)
 
+    def on_train_end(self) -> None:
+        """Lets go of the training rows, which shall not go where the model goes."""
+        self._rows_by_code = None
+
     @property
     def _features(self) -> RowFeatures:
         return cast(RowFeatures, self.stages[0].trained)
@@ -159,7 +163,9 @@ class CTGAN(Model):
             return {}
         if self._rows_by_code is None or self._rows_by_code.data is not context.data:
             self._rows_by_code = RowsByCode(self._features, context.data)
-        return self._rows_by_code.draw(size, context.generator)
+        cells = self._rows_by_code.draw(size, context.generator)
+        context.rows.append(cells["row"])
+        return cells
 
 
 class RowGenerator(nn.Module):

@@ -23,13 +23,14 @@ def by_rejection(draw: Callable[[Batch], Batch], condition: Batch, count: Accept
 
     Args:
         draw: Takes a condition and returns as many rows as that has; the condition is a hint, which it may ignore.
-        condition: `numerical`, `categorical`, `numerical_known` and `categorical_known` of the rows that are wanted.
+        condition: `numerical`, `categorical`, `numerical_known` and `categorical_known` of all rows, and `wanted`,
+            which of them must be met; others may be, or not.
         count: Counts what was drawn and accepted.
 
     Raises:
-        SynthgenError: Some rows were not met in 200 draws of a whole block; the message gives the rate.
+        SynthgenError: Some wanted rows were not met in 200 draws of a whole block; the message gives the rate.
     """
-    size = len(condition["categorical"])
+    size, wanted = len(condition["categorical"]), condition["wanted"]
     place = torch.arange(size, device=condition["categorical"].device)
     waiting = place
     result: Batch = {}
@@ -46,12 +47,13 @@ def by_rejection(draw: Callable[[Batch], Batch], condition: Batch, count: Accept
         for name, value in drawn.items():
             result[name] = torch.where(met[:, None], value[found.clamp(max=size - 1)], result.get(name, value))
         waiting = waiting[~met[waiting]]
-        if not len(waiting):
+        if not wanted[waiting].any():
             known = condition["numerical_known"]
             result["numerical"] = torch.where(known, condition["numerical"], result["numerical"])
             return result
+    missed, of = int(wanted[waiting].sum()), int(wanted.sum())
     raise SynthgenError(
-        f"condition: {len(waiting)} of {size} rows were not met in {count.drawn:,} rows drawn (acceptance rate "
+        f"condition: {missed} of {of} rows were not met in {count.drawn:,} rows drawn (acceptance rate "
         f"{count.rate:.2g}); ask for fewer columns or more frequent values, or use model=table/tabdiff"
     )
 

@@ -86,7 +86,13 @@ def _thinned(module: nn.Module, generator: torch.Generator) -> Iterator[None]:
     device = generator.device
     # Dropout draws from the global generator of its device, which is put back as it was.
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(int(torch.randint(2**62, (), generator=generator, device=device)))
+        # That of this device alone: `torch.manual_seed` would seed all others, which nobody puts back.
+        own = (
+            torch.cuda.default_generators[torch.cuda.current_device()]
+            if device.type == "cuda"
+            else torch.default_generator
+        )
+        own.manual_seed(int(torch.randint(2**62, (), generator=generator, device=device)))
         try:
             for dropout in dropouts:
                 dropout.train()
@@ -174,7 +180,8 @@ def first_hitting_sampler(
         reveal = torch.where(known_codes, 2.0, reveal)
         codes = torch.where(known_codes, condition["categorical"].long(), codes)
     grid = torch.linspace(1, 0, steps + 1, device=device) if layout.numerical else torch.zeros(1, device=device)
-    # Known cells, at time 2, sort to the front of the times and are cut off where all rows have them.
+    # Known cells, at time 2, sort to the front of the times, where nothing is revealed: the draws of the other cells do
+    # not depend on how many cells another row knows.
     times, order = torch.cat([reveal, grid.expand(size, -1)], dim=1).sort(dim=1, descending=True, stable=True)
     times = times.clamp(max=1.0)
     x = denoiser.noise(times[:, 0]) * torch.randn(size, layout.numerical, generator=generator, device=device)

@@ -6,17 +6,21 @@ import torch
 
 import synthgen
 from synthgen.models.image.edm import ImageDenoiser
+from tests.models.image.toys import (
+    check_learned_by_heart,
+    check_on_cuda,
+    check_same_after_loading,
+    check_unlabelled,
+    eight,
+    two_greys,
+)
 
 SMALL = ["network.width=16", "network.blocks=1", "network.dropout=0", "callbacks=none", "trainer=cpu"]
 
 
 @pytest.fixture(scope="module")
 def fitted():
-    """Two classes of flat grey images, 60 ± 8 and 190 ± 8, one of them three times as frequent."""
-    rng = np.random.default_rng(0)
-    labels = (rng.random(400) < 0.25).astype(int)
-    grey = rng.normal(60 + 130 * labels, 8).clip(0, 255)
-    images = np.broadcast_to(grey[:, None, None], (400, 8, 8)).astype(np.uint8)
+    images, labels = two_greys()
     return synthgen.fit(images, labels=labels, max_samples=24_000, batch_size=64, overrides=SMALL)
 
 
@@ -30,6 +34,36 @@ def test_each_class_has_its_own_images(fitted):
 
 def test_free_labels_are_drawn_as_often_as_in_training(fitted):
     assert abs(fitted.sample(1000, steps=1).labels.mean() - 0.25) < 0.05
+
+
+def test_saved_and_loaded_it_draws_the_same(fitted, tmp_path):
+    check_same_after_loading(fitted, tmp_path / "greys")
+
+
+@pytest.mark.parametrize(("shape", "within"), [((3, 20, 28), 30), ((5, 20, 28), 45)])
+def test_eight_images_are_learned_by_heart(shape, within):
+    images, labels = eight(*shape)
+    overrides = [*SMALL, "model.optimization.lr=0.006", "model.optimization.warmup=1000"]
+    overrides += ["model.label_dropout=0", "model.guidance=1"]
+    fitted = synthgen.fit(images, labels=labels, max_samples=10_000, batch_size=16, overrides=overrides)
+    check_learned_by_heart(fitted, images, within)
+
+
+def test_images_need_no_labels():
+    check_unlabelled("image/edm", SMALL)
+
+
+def test_bf16_learns_too():
+    images, labels = two_greys()
+    overrides = [*SMALL, "trainer.precision=bf16-mixed", "model.optimization.lr=0.003"]
+    fitted = synthgen.fit(images, labels=labels, max_samples=6400, batch_size=32, overrides=overrides)
+    dark, light = (fitted.sample(32, condition={"label": label}).pixels.mean() for label in "01")
+    assert dark + 60 < light
+
+
+@pytest.mark.gpu
+def test_on_cuda():
+    check_on_cuda("image/edm", SMALL)
 
 
 @pytest.mark.parametrize("options", [{"sampler": "euler", "steps": 30}, {"sampler": "dpmpp_2m", "steps": 20}])
