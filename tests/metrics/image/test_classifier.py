@@ -39,6 +39,8 @@ def test_the_same_arguments_give_the_same_classifier():
     np.testing.assert_array_equal(first.features(images[:50]), second.features(images[:50]))
     other = train_classifier(images, labels, 10, seed=2, budget=1000)
     assert (other.features(images[:50]) != first.features(images[:50])).any()
+    assert first.digest == second.digest != other.digest
+    assert first.name == other.name
 
 
 def test_features_do_not_depend_on_the_other_images(classifier):
