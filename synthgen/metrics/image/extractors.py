@@ -20,7 +20,15 @@ from torch.nn import functional
 from synthgen.errors import SynthgenError, nearest
 from synthgen.metrics.image.backbones import CLIPImageTower, DINOv2, FIDInception
 
-__all__ = ["CLIPExtractor", "DINOv2Extractor", "Extractor", "InceptionExtractor", "extracted", "resized"]
+__all__ = [
+    "CLIPExtractor",
+    "DINOv2Extractor",
+    "Extractor",
+    "FileExtractor",
+    "InceptionExtractor",
+    "extracted",
+    "resized",
+]
 
 RESIZES = ("bilinear", "bicubic", "legacy")
 BATCH = 32
@@ -87,7 +95,7 @@ def resized(images: Tensor, size: int, resize: str) -> Tensor:
     return functional.interpolate(images, (size, size), mode=resize, antialias=True).clamp(0, 255)
 
 
-class _FileExtractor(ABC):
+class FileExtractor(ABC):
     """Features of a network whose weights lie in a local file.
 
     Args:
@@ -191,10 +199,11 @@ class _FileExtractor(ABC):
         return dict(found)
 
 
-class InceptionExtractor(_FileExtractor):
+class InceptionExtractor(FileExtractor):
     """The 2048 features that define FID, from pytorch-fid's or torch-fidelity's `…inception-2015-12-05-6726825d.pth`.
 
     Resized by "legacy", as in the first implementation and most papers; torchmetrics' default is "bilinear".
+    Arguments are `FileExtractor`'s.
     """
 
     family = "inception"
@@ -209,11 +218,11 @@ class InceptionExtractor(_FileExtractor):
         return FIDInception()
 
 
-class DINOv2Extractor(_FileExtractor):
+class DINOv2Extractor(FileExtractor):
     """The class token of DINOv2 ViT-S, B or L, from facebookresearch's `dinov2_vit…14_pretrain.pth`, without registers.
 
     Fréchet distances over ViT-L's agree with people better than Inception's do (Stein et al., 2023). Resized by
-    "bicubic" to 224 pixels, as there.
+    "bicubic" to 224 pixels, as there. Arguments are `FileExtractor`'s.
     """
 
     family = "dinov2"
@@ -232,11 +241,11 @@ class DINOv2Extractor(_FileExtractor):
         return DINOv2(width, _depth(tensors, "blocks."), patch, _grid(positions))
 
 
-class CLIPExtractor(_FileExtractor):
+class CLIPExtractor(FileExtractor):
     """CLIP's image embedding, from OpenAI's `ViT-B-32.pt`, or from a state dict of a whole CLIP or its image half.
 
     Resized by "bicubic" to the size that the network was trained for, but squeezed to a square where OpenAI's code
-    crops. The embedding is not normalised.
+    crops. The embedding is not normalised. Arguments are `FileExtractor`'s.
     """
 
     family = "clip"

@@ -4,6 +4,7 @@ Nearness by itself says little: images of one kind lie near each other without a
 the distance to training images against the distance to, or of, holdout images, which nobody can have copied.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,8 +30,7 @@ class Memorisation:
             best, far below it the images as a whole repeat training images. Blurred images lie near without copying,
             and a few copies do not move a median.
         copied: Share of synthetic images that are as near to a training image as the nearest 1 % of the holdout images
-            are; `copied_real` is best, much more is copying. Its interval leaves out how well the holdout knows that
-            distance.
+            are; `copied_real` is best, much more is copying. Its interval covers both sides' sampling.
         copied_real: The same share of the holdout images: 0.01, and more only where real images repeat each other.
         p_value: Of `exchange_test`: how probable at least as much leaning towards training images would be, had they
             been exchangeable with the holdout. Small is bad; a large one proves nothing.
@@ -92,16 +92,18 @@ def memorisation(
     reached, neighbours = nearest_neighbours(synthetic[asked], train[known])
     distances = reached[:, 0]
     floor = nearest_neighbours(holdout[control], train[known])[0][:, 0]
-    near = np.quantile(floor, QUANTILE)
+    copied = _resampled(_share_within, (distances, floor), random, limit=1.0)
+    # Resamples of no copies have none either, where Wilson's interval knows better.
+    alone = proportion(round(copied.value * len(distances)), len(distances))
     nearest = np.argsort(distances, kind="stable")[:pairs]
 
     size = min(len(known), len(holdout))
     pool = np.concatenate([side[random.permutation(len(side))[:size]] for side in (train[known], holdout)])
     around = nearest_neighbours(synthetic[asked], pool, min(NEIGHBOURS, len(pool)))
     return Memorisation(
-        ratio=_ratio_of_medians(distances, floor, random),
-        copied=proportion(int((distances <= near).sum()), len(distances)),
-        copied_real=float((floor <= near).mean()),
+        ratio=_resampled(_ratio_of_medians, (distances, floor), random),
+        copied=Estimate(copied.value, min(copied.low, alone.low), max(copied.high, alone.high)),
+        copied_real=_share_within(floor, floor),
         p_value=exchange_test(*around, np.arange(len(pool)) < size, resamples=resamples, seed=seed),
         synthetic=asked[nearest],
         training=known[neighbours[nearest, 0]],
@@ -163,20 +165,27 @@ def _first(distances: NDArray[np.floating], chosen: NDArray[np.bool_]) -> NDArra
     return np.take_along_axis(distances, position[:, None], 1)[:, 0]
 
 
-def _ratio_of_medians(
-    above: NDArray[np.float64], below: NDArray[np.float64], random: np.random.Generator, resamples: int = 100
+def _ratio_of_medians(above: NDArray[np.float64], below: NDArray[np.float64]) -> float:
+    top, bottom = np.median(above), np.median(below)
+    if bottom > 0:
+        return float(top / bottom)
+    return float("inf") if top > 0 else 1.0  # where real images repeat each other, copies are as near as real ones
+
+
+def _share_within(above: NDArray[np.float64], below: NDArray[np.float64]) -> float:
+    return float((above <= np.quantile(below, QUANTILE)).mean())
+
+
+def _resampled(
+    statistic: Callable[[NDArray[np.float64], NDArray[np.float64]], float],
+    sides: tuple[NDArray[np.float64], NDArray[np.float64]],
+    random: np.random.Generator,
+    limit: float = np.inf,
 ) -> Estimate:
-    """With the normal interval by its bootstrap standard error, both sides resampled."""
-
-    def ratio(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-        top, bottom = np.median(a, axis=-1), np.median(b, axis=-1)
-        # Where real images repeat each other, copies are as near as real ones.
-        return np.where(bottom > 0, top / np.where(bottom > 0, bottom, 1), np.where(top > 0, np.inf, 1.0))
-
-    value = float(ratio(above, below))
-    drawn = [side[random.integers(0, len(side), (resamples, len(side)))] for side in (above, below)]
-    found = ratio(*drawn)
+    """A figure of two samples, with the normal interval by its bootstrap standard error, both sides resampled."""
+    value = statistic(*sides)
+    found = [statistic(*(side[random.integers(0, len(side), len(side))] for side in sides)) for _ in range(100)]
     if not np.isfinite([value, *found]).all():
-        return Estimate(value, 0.0, np.inf)
-    reach = stats.norm.ppf((1 + LEVEL) / 2) * found.std(ddof=1)
-    return Estimate(value, float(max(value - reach, 0)), float(value + reach))
+        return Estimate(value, 0.0, limit)
+    reach = stats.norm.ppf((1 + LEVEL) / 2) * np.std(found, ddof=1)
+    return Estimate(value, float(max(value - reach, 0)), float(min(value + reach, limit)))
