@@ -188,7 +188,10 @@ def imagenet(pixels):
 
 def test_dinov2_against_torchs_transformer(tmp_path):
     tensors = random_tensors(dinov2_shapes())
-    tensors["norm.weight"] += 1
+    for name in tensors:
+        if name.endswith(("norm1.weight", "norm.weight", "gamma")):
+            tensors[name] += 1  # so that where positions are read makes a difference
+    tensors["pos_embed"] *= 10
     file, digest = saved(tmp_path, tensors)
     extractor = DINOv2Extractor(file, sha256=digest)
     assert extractor.name == f"dinov2-{digest[:8]}-bicubic224"
@@ -199,7 +202,11 @@ def test_dinov2_against_torchs_transformer(tmp_path):
     positions = torch.cat([tensors["pos_embed"][:, :1], found.permute(0, 2, 3, 1).reshape(1, -1, 128)], 1)
     with torch.no_grad():
         expected = dinov2_by_torch(tensors, imagenet(torch.from_numpy(images).float()), positions).numpy()
+        around = functional.interpolate(known, (16, 16), mode="bicubic").permute(0, 2, 3, 1).reshape(1, -1, 128)
+        positions = torch.cat([tensors["pos_embed"][:, :1], around], 1)
+        without = dinov2_by_torch(tensors, imagenet(torch.from_numpy(images).float()), positions).numpy()
     assert expected.shape == (3, 128)
+    assert np.abs(without - expected).max() > 0.01
     np.testing.assert_allclose(extractor.features(images), expected, rtol=1e-3, atol=1e-4)
 
 
