@@ -154,10 +154,10 @@ def _fidelity(
 
 def _recognition(classifier: DomainClassifier, holdout: Images | None, synthetic: Images) -> Figure:
     assert synthetic[1] is not None
-    floor = None if holdout is None or holdout[1] is None else recognised(classifier, holdout[0], holdout[1])
+    floor = None if holdout is None or holdout[1] is None else recognised(classifier, holdout[0], holdout[1]).value
     return Figure(
         "Recognised as its class",
-        recognised(classifier, synthetic[0], synthetic[1]),
+        recognised(classifier, synthetic[0], synthetic[1]).value,
         "fidelity",
         "as high as real",
         f"Share of synthetic images that {classifier.name} takes for the class they were made for. More than real "
@@ -172,12 +172,12 @@ def _utility(classifier: DomainClassifier, holdout: Images, synthetic: Images, s
     learned = train_classifier(synthetic[0], synthetic[1], classifier.classes, seed)
     return Figure(
         "TSTR accuracy",
-        recognised(learned, holdout[0], holdout[1]),
+        recognised(learned, holdout[0], holdout[1]).value,
         "utility",
         "higher",
         "Share of holdout images that a small classifier recognises when it learned from synthetic images; TRTR "
         "learned from real ones. A larger network may use the data better.",
-        reference=recognised(classifier, holdout[0], holdout[1]),
+        reference=recognised(classifier, holdout[0], holdout[1]).value,
         reference_name="TRTR",
         percent=True,
     )

@@ -4,6 +4,7 @@ Inception's weights cannot be had everywhere and were learned from photographs. 
 told apart by a network that has seen digits, garments or scans, and figures over it carry its name: "FD-cnn-digits".
 """
 
+import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -35,6 +36,14 @@ class DomainClassifier:
         self.name = name
         self.classes = classes
         self.shape = shape
+
+    @property
+    def digest(self) -> str:
+        """Hexadecimal SHA-256 of the weights: classifiers of one name that learned differently differ here."""
+        found = hashlib.sha256()
+        for value in self.network.state_dict().values():
+            found.update(value.cpu().numpy().tobytes())
+        return found.hexdigest()
 
     def features(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
         """The penultimate layer, shape (N, 64), for images of shape (N, C, H, W), uint8.

@@ -1,6 +1,6 @@
 """Do synthetic images look real, as a whole: distances between two clouds of feature vectors.
 
-Features come from any network (`DomainClassifier.features`, or Inception), and a figure only compares with figures
+Features come from any network (see `extractors.py`), and a figure only compares with figures
 over the same features and the same numbers of images: the Fréchet distance of a smaller sample is larger, of real
 images too.
 """
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from synthgen.errors import SynthgenError
 from synthgen.metrics.image.classifier import DomainClassifier
+from synthgen.metrics.intervals import Estimate, proportion
 from synthgen.metrics.neighbours import chunks
 
 __all__ = ["frechet_distance", "kernel_distance", "recognised"]
@@ -73,22 +74,29 @@ def kernel_distance(
     return float(np.mean(estimates)), float(np.std(estimates))
 
 
-def recognised(classifier: DomainClassifier, images: NDArray[np.uint8], labels: NDArray[np.integer]) -> float:
-    """Share of images that `classifier` takes for their own label, in [0, 1]; higher is better.
+def recognised(classifier: DomainClassifier, images: NDArray[np.uint8], labels: NDArray[np.integer]) -> Estimate:
+    """Share of images that `classifier` takes for their own label, in [0, 1], with Wilson's interval.
+
+    Of synthetic images and a classifier of real ones it is conditional accuracy, the classification accuracy score's
+    counterpart (Ravuri and Vinyals, 2019): best is what held-out real images reach. More means that hard cases are
+    missing; one perfect image a class, repeated, reaches 1. The interval is over images and leaves the classifier's own
+    training out.
 
     Args:
         classifier: Trained on real images with the same labels.
-        images: Shape (N, C, H, W).
+        images: Shape (N, C, H, W), N at least 1.
         labels: Shape (N,).
 
     Raises:
-        SynthgenError: When the classifier was trained without labels, or there is not one label an image.
+        SynthgenError: When the classifier was trained without labels, there is not one label an image, or no image.
     """
     if classifier.classes == 0:
         raise SynthgenError(f"{classifier.name} was trained without labels: it recognises no classes")
     if len(labels) != len(images):
         raise SynthgenError(f"expected one label an image, found {len(labels)} labels for {len(images)} images")
-    return float((classifier.predict(images) == labels).mean())
+    if not len(images):
+        raise SynthgenError(f"{classifier.name} was given no images to recognise")
+    return proportion(int((classifier.predict(images) == labels).sum()), len(images))
 
 
 def _clouds(

@@ -16,8 +16,12 @@ def classifier():
 def test_recognises_digits_that_it_has_not_seen(classifier):
     _, (images, labels) = digits()
     assert classifier.name == "cnn-digits"
-    assert recognised(classifier, images, labels) >= 0.98
-    assert recognised(classifier, images, (labels + 1) % 10) < 0.02
+    found = recognised(classifier, images, labels)
+    assert found.low < (classifier.predict(images) == labels).mean() == found.value < found.high
+    assert found.value >= 0.98
+    assert recognised(classifier, images, (labels + 1) % 10).value < 0.02
+    with pytest.raises(SynthgenError, match="no images to recognise"):
+        recognised(classifier, images[:0], labels[:0])
 
 
 def test_features_tell_real_from_broken(classifier):
@@ -39,6 +43,8 @@ def test_the_same_arguments_give_the_same_classifier():
     np.testing.assert_array_equal(first.features(images[:50]), second.features(images[:50]))
     other = train_classifier(images, labels, 10, seed=2, budget=1000)
     assert (other.features(images[:50]) != first.features(images[:50])).any()
+    assert first.digest == second.digest != other.digest
+    assert first.name == other.name
 
 
 def test_features_do_not_depend_on_the_other_images(classifier):

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 from scipy.linalg import sqrtm
+from sklearn.metrics import pairwise_distances
+from sklearn.neighbors import NearestNeighbors
 from torch import from_numpy
 from torchmetrics.image.kid import poly_mmd
 
@@ -9,6 +11,7 @@ from synthgen.metrics.image.fidelity import (
     frechet_distance,
     kernel_distance,
 )
+from synthgen.metrics.neighbours import prdc
 from tests.metrics.test_neighbours import clouds
 
 
@@ -59,6 +62,22 @@ def test_kernel_distance_is_unbiased():
     estimates = [kernel_distance(random.normal(size=(20, 4)), random.normal(size=(30, 4)))[0] for _ in range(400)]
     # A biased estimate would be near E k(x, x) / n = 0.2 off.
     assert abs(np.mean(estimates)) < 4 * np.std(estimates) / 20
+
+
+def test_precision_recall_density_coverage_of_features_against_scikit_learn():
+    a, b = (whitened(cloud) for cloud in clouds(rows=(300, 260)))
+    b = b * 1.1 + 0.2
+
+    def counts(query, cloud, k=5):
+        """Balls of `cloud` around each point of `query`, and whether each ball holds any."""
+        radii = NearestNeighbors(n_neighbors=k + 1).fit(cloud).kneighbors(cloud)[0][:, k]
+        inside = pairwise_distances(query, cloud) <= radii
+        return inside.sum(1), inside.any(0)
+
+    of_real, covered = counts(b, a)
+    of_synthetic, _ = counts(a, b)
+    expected = (of_real > 0).mean(), (of_synthetic > 0).mean(), of_real.mean() / 5, covered.mean()
+    assert prdc(a, b, k=5) == pytest.approx(expected, abs=1e-12)
 
 
 def test_errors():
