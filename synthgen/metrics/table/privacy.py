@@ -11,13 +11,15 @@ from scipy import stats
 
 from synthgen.errors import SynthgenError, nearest
 from synthgen.layout import TableSchema
-from synthgen.metrics.intervals import LEVEL, Estimate, bootstrapped, proportion
+from synthgen.metrics.intervals import LEVEL, Estimate, proportion
 from synthgen.metrics.neighbours import nearest_neighbours
 from synthgen.metrics.table.columns import checked, value_codes
 from synthgen.metrics.table.distances import RowEmbedding
+from synthgen.metrics.table.scores import with_spread
 
 __all__ = ["ClosestRecords", "closest_records", "copied_rows"]
 
+RESAMPLES = 100
 FEWEST = 8  # real rows that the first of the nested tests looks at
 
 
@@ -68,9 +70,10 @@ def closest_records(
 
     The test: every synthetic row has one nearest real row, be it from training or holdout. Real rows that are the same
     count as one, and those that occur on both sides are left out. The remaining ones are put in order by how close
-    their synthetic row comes in relation to its second nearest real row; of those that are hit exactly the ones first
-    whose values are the least likely to meet by chance, by their columns' shares. Of the first 8, 16, 32, ... and of all of them, the number of training rows is held
-    against Binomial(·, ½), one-sided, and the smallest p-value is multiplied by the number of tests (Bonferroni).
+    their synthetic row comes in relation to its second nearest real row; of those that are hit exactly, the ones whose
+    values are least likely to meet by chance, by their columns' shares, come first. Of the first 8, 16, 32, ... and of
+    all of them, the number of training rows is held against Binomial(·, ½), one-sided, and the smallest p-value is
+    multiplied by the number of tests (Bonferroni).
 
     Why chance is flagged no more often than it says: when synthetic rows are independent of which real rows were put
     into training and which into the holdout, labels are exchangeable given all points. Embedding, neighbours, ties and
@@ -125,12 +128,7 @@ def closest_records(
         near_real=proportion(int((real_distances <= threshold).sum()), len(held)),
         threshold=threshold,
         share=_share(to_train, to_holdout, found[:, 0]),
-        ratio=bootstrapped(
-            lambda picked: _ratio(np.median(to_train[picked]), np.median(to_holdout[picked])),
-            len(asked),
-            seed=seed,
-            limits=(0.0, np.inf),
-        ),
+        ratio=_ratio(to_train, to_holdout, random),
         p_value=p_value,
         nearest=count,
         nearest_in_training=hits,
@@ -223,9 +221,7 @@ def _test(
     return float(min(1.0, p_values[best] * len(counts))), int(counts[best]), int(hits[best])
 
 
-def _share(
-    to_train: NDArray[np.float64], to_holdout: NDArray[np.float64], found: NDArray[np.int64]
-) -> Estimate:
+def _share(to_train: NDArray[np.float64], to_holdout: NDArray[np.float64], found: NDArray[np.int64]) -> Estimate:
     """P(nearer to training) with the interval of a mean over clusters: rows that share their nearest real row."""
     tied = np.isclose(to_train, to_holdout, rtol=1e-9, atol=0)
     nearer = np.where(tied, 0.5, to_train < to_holdout)
@@ -235,10 +231,14 @@ def _share(
     return Estimate(value, float(max(value - reach, 0)), float(min(value + reach, 1)))
 
 
-def _ratio(first: np.floating, second: np.floating) -> float:
-    if first == second:
-        return 1.0
-    return float(first / second) if second > 0 else float("inf")
+def _ratio(to_train: NDArray[np.float64], to_holdout: NDArray[np.float64], random: np.random.Generator) -> Estimate:
+    """Of medians; 1 where both are 0. The interval is that of resampled synthetic rows."""
+    rows = len(to_train)
+    picked = np.vstack([np.arange(rows), random.integers(rows, size=(RESAMPLES, rows))])
+    medians = [np.median(side[picked], axis=1) for side in (to_train, to_holdout)]
+    ratio = np.divide(*medians, out=np.full(len(picked), np.inf), where=medians[1] > 0)
+    ratio[medians[0] == medians[1]] = 1
+    return with_spread(ratio, (0.0, np.inf))
 
 
 def _aligned(a: pd.Series, b: pd.Series) -> list[NDArray[Any]]:

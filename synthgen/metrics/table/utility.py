@@ -178,9 +178,13 @@ def _rows(target: pd.Series, column: Column, side: str, most: int, seed: int) ->
 
 
 def _predictions(learn: _Table, judge: _Holdout, column: Column, seed: int, positive: Any = None) -> Predictions:
+    # scikit-learn's trees fail on a column without any value.
+    features = np.where(np.isnan(learn.features).all(0), 0.0, learn.features)
     if column.numerical:
+        if positive is not None:
+            raise SynthgenError(f"positive={positive!r} names a class, but target {column.name!r} is numerical")
         with one_thread():
-            predicted = boosted_regressor(seed).fit(learn.features, learn.target).predict(judge.features)
+            predicted = boosted_regressor(seed).fit(features, learn.target).predict(judge.features)
         return Predictions(judge.rows, judge.target, predicted)
     if len(judge.classes) > MOST_CLASSES:
         raise SynthgenError(
@@ -192,7 +196,7 @@ def _predictions(learn: _Table, judge: _Holdout, column: Column, seed: int, posi
     classes = np.unique(learn.target)
     if len(classes) > 1:
         with one_thread():
-            trees = boosted_classifier(seed, len(classes)).fit(learn.features, learn.target)
+            trees = boosted_classifier(seed, len(classes)).fit(features, learn.target)
             probability[:, trees.classes_] = trees.predict_proba(judge.features)
     else:
         probability[:, classes] = 1.0
