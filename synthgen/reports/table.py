@@ -185,12 +185,12 @@ def _utility(
 def _copies(train: pd.DataFrame, holdout: pd.DataFrame | None, synthetic: pd.DataFrame) -> Figure:
     return Figure(
         "Copied rows",
-        copied_rows(train, synthetic),
+        copied_rows(train, synthetic).value,
         "privacy",
         "no more than real",
         "Share of synthetic rows that occur exactly among the training rows; tables of few columns repeat by chance. "
         "Rows that were all but copied are not counted, so 0 proves no privacy.",
-        None if holdout is None else copied_rows(train, holdout),
+        None if holdout is None else copied_rows(train, holdout).value,
         percent=True,
     )
 
