@@ -235,9 +235,10 @@ def _ratio(to_train: NDArray[np.float64], to_holdout: NDArray[np.float64], rando
     """Of medians; 1 where both are 0. The interval is that of resampled synthetic rows."""
     rows = len(to_train)
     picked = np.vstack([np.arange(rows), random.integers(rows, size=(RESAMPLES, rows))])
-    medians = [np.median(side[picked], axis=1) for side in (to_train, to_holdout)]
-    ratio = np.divide(*medians, out=np.full(len(picked), np.inf), where=medians[1] > 0)
-    ratio[medians[0] == medians[1]] = 1
+    near, far = (np.median(side[picked], axis=1) for side in (to_train, to_holdout))
+    ratio = np.full(len(picked), np.inf)
+    np.divide(near, far, out=ratio, where=far > 0)
+    ratio[near == far] = 1
     return with_spread(ratio, (0.0, np.inf))
 
 
