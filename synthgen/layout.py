@@ -113,11 +113,14 @@ class TableLayout:
         cardinalities: Number of codes of each discrete variable; its codes are 0 .. cardinality − 1.
         ordered: For each discrete variable, how many of its first codes stand for numbers in increasing order: all of
             them, all but the last one, which then stands for "missing", or 0. Empty when that is 0 everywhere.
+        gates: For each continuous value, which discrete variable says by its code 0 that it holds, being noise under
+            any other; −1 where it always holds. Empty when that is so everywhere.
     """
 
     numerical: int
     cardinalities: tuple[int, ...]
     ordered: tuple[int, ...] = ()
+    gates: tuple[int, ...] = ()
 
     @property
     def categorical(self) -> int:

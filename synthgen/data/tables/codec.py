@@ -119,6 +119,7 @@ class TableCodec:
                 len(encoding.values) if column.numerical and not encoding.continuous else 0
                 for column, encoding in discrete
             ),
+            gates=tuple(self._discrete.index(name) if name in self._discrete else -1 for name in self._continuous),
         )
 
     def encode(self, frame: pd.DataFrame) -> dict[str, Tensor]:

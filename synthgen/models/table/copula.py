@@ -6,6 +6,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from synthgen.errors import SynthgenError
 from synthgen.layout import TableLayout
 from synthgen.models.base import Model
 from synthgen.models.stages import Batch, ClosedFormStage
@@ -27,7 +28,9 @@ class Copula(Model):
     frequent. Codes that are numbers keep their order; others are ordered along the first axis of a correspondence
     analysis of all columns, so that codes that keep like company lie side by side. The correlation of two normal
     variables is the one under which their codes would correlate as they do in the data: exact for any number of codes
-    (polychoric), where the correlation of the codes themselves would be too small.
+    (polychoric), where the correlation of the codes themselves would be too small. Of a continuous variable that is
+    missing in some rows, or stands beside point masses, only the rows count in which it holds, as if the others lacked
+    it at random.
 
     Conditions are approximate in what a Gaussian copula cannot say, and exact in what it can: known cells come back as
     they were asked for, others are drawn from the joint normal distribution given them, by Gibbs sampling where several
@@ -52,7 +55,10 @@ class Copula(Model):
         # In float64 whatever the precision around: a triangular product in bf16 would be another distribution.
         with torch.autocast(device.type, enabled=False):
             noise = torch.randn(size, variables, generator=generator, device=device, dtype=torch.float64)
-            normal = noise @ torch.linalg.cholesky(fitted.correlation).T
+            factor, fault = torch.linalg.cholesky_ex(fitted.correlation)
+            if fault or not factor.isfinite().all():
+                raise SynthgenError("the copula's correlation is not positive definite: its weights are damaged")
+            normal = noise @ factor.T
             if condition is not None:
                 normal = _given(fitted, normal, condition, generator)
             codes = fitted.to_codes(normal[:, self.layout.numerical :])
@@ -94,7 +100,9 @@ class CopulaParameters(nn.Module):
     def fit(self, data: Batch) -> None:
         """Learns from all training rows, encoded."""
         codes, numbers = data["categorical"].long(), data["numerical"].double()
-        scores = _axis(numbers, codes, self.layout)
+        holds = _holds(codes, self.layout)
+        numbers = numbers / _spread(numbers, holds)
+        scores = _axis(numbers, codes, holds, self.layout)
         ordered = self.layout.ordered or (0,) * self.layout.categorical
         for j, (cardinality, length) in enumerate(zip(self.layout.cardinalities, ordered, strict=True)):
             counts = torch.bincount(codes[:, j], minlength=cardinality).double()
@@ -105,7 +113,7 @@ class CopulaParameters(nn.Module):
                 counts = counts[order]
             self.edges[j, 0], self.edges[j, 1 : cardinality + 1] = 0.0, counts.cumsum(0) / counts.sum().clamp(min=1)
             self.edges[j, cardinality] = 1.0
-        self.correlation.copy_(self._correlation(numbers, codes))
+        self.correlation.copy_(self._correlation(numbers, codes, holds))
 
     def intervals(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, discrete) codes to the ends of their intervals on the scale of normal variables."""
@@ -122,7 +130,7 @@ class CopulaParameters(nn.Module):
         cardinalities = torch.tensor(self.layout.cardinalities, device=normal.device)
         return self.code.gather(1, torch.minimum(place, cardinalities[:, None] - 1)).T.contiguous()
 
-    def _correlation(self, numbers: Tensor, codes: Tensor) -> Tensor:
+    def _correlation(self, numbers: Tensor, codes: Tensor, holds: Tensor) -> Tensor:
         """Correlation of the normal variables from the covariance of what is seen of them.
 
         Of a code one sees the mean of its interval. A function f of one of two normal variables with correlation rho
@@ -136,7 +144,7 @@ class CopulaParameters(nn.Module):
         coefficients[:, numbers.shape[1] :] = self._hermite(means)
         row = torch.arange(codes.shape[1], device=codes.device)
         seen = torch.cat([numbers, means[row, self.place[row, codes]]], dim=1)
-        covariance = torch.cov(seen.T, correction=0).reshape(variables, variables)
+        covariance = _pairwise_covariance(seen, torch.cat([holds, torch.ones_like(codes, dtype=torch.bool)], dim=1))
         low, high = torch.full_like(covariance, -0.9999), torch.full_like(covariance, 0.9999)
         for _ in range(_BISECTIONS):
             middle = (low + high) / 2
@@ -177,7 +185,32 @@ class CopulaParameters(nn.Module):
         return torch.stack(rows)
 
 
-def _axis(numbers: Tensor, codes: Tensor, layout: TableLayout) -> Tensor:
+def _holds(codes: Tensor, layout: TableLayout) -> Tensor:
+    """(rows, continuous) whether a continuous variable holds, and is not the noise beside a mass or a missing cell."""
+    gates = torch.tensor(layout.gates or (-1,) * layout.numerical, dtype=torch.long, device=codes.device)
+    if not layout.categorical:
+        return torch.ones(len(codes), layout.numerical, dtype=torch.bool, device=codes.device)
+    return (codes[:, gates.clamp(min=0)] == 0) | (gates < 0)
+
+
+def _spread(numbers: Tensor, holds: Tensor) -> Tensor:
+    """(continuous,) standard deviation over the rows that hold; 1 where that is 0."""
+    count = holds.sum(dim=0).clamp(min=1)
+    mean = (numbers * holds).sum(dim=0) / count
+    spread = (((numbers - mean) * holds).square().sum(dim=0) / count).sqrt()
+    return torch.where(spread > 0, spread, 1.0)
+
+
+def _pairwise_covariance(values: Tensor, holds: Tensor) -> Tensor:
+    """(variables, variables), each pair's over the rows in which both hold; 0 where there is none."""
+    mask = holds.to(values.dtype)
+    masked = values * mask
+    count = (mask.T @ mask).clamp(min=1)
+    means = masked.T @ mask / count  # of variable i, where variable j holds too
+    return masked.T @ masked / count - means * means.T
+
+
+def _axis(numbers: Tensor, codes: Tensor, holds: Tensor, layout: TableLayout) -> Tensor:
     """(discrete, largest cardinality) score of every code on the first axis that columns share.
 
     Reciprocal averaging (Hill, 1973): a row's score is the sum of its codes' and numbers' scores, a code's the mean of
@@ -186,7 +219,7 @@ def _axis(numbers: Tensor, codes: Tensor, layout: TableLayout) -> Tensor:
     rows, largest = len(codes), max(layout.cardinalities, default=0)
     flat = codes + largest * torch.arange(codes.shape[1], device=codes.device)
     count = torch.bincount(flat.flatten(), minlength=codes.shape[1] * largest).clamp(min=1).double()
-    centred = numbers - numbers.mean(dim=0)
+    centred = (numbers - (numbers * holds).sum(dim=0) / holds.sum(dim=0).clamp(min=1)) * holds
     standard = centred / centred.square().mean(dim=0).sqrt().clamp(min=1e-12)
     # A start that is always the same, and that no symmetry of the data leaves without a direction.
     start = torch.rand(len(count), generator=torch.Generator().manual_seed(0), dtype=torch.double).to(codes.device)

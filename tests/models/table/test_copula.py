@@ -7,6 +7,7 @@ import torch
 from scipy.stats import multivariate_normal, norm
 
 import synthgen
+from synthgen.errors import SynthgenError
 from synthgen.layout import TableLayout
 from synthgen.models.table.copula import Copula, CopulaParameters, _truncated
 
@@ -42,6 +43,33 @@ def test_the_correlation_is_found_through_codes_of_any_number(fitted):
     np.testing.assert_allclose(found, CORRELATION, atol=0.02)
     codes_alone = np.corrcoef(drawn()["categorical"].numpy().T)
     assert abs(codes_alone[0, 2]) < 0.5, "the codes' own correlation is too small: -0.6 is not read off them"
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.3, 0.6])
+def test_the_correlation_of_numbers_does_not_depend_on_how_many_are_missing_or_masses(missing):
+    random = np.random.default_rng(0)
+    drawn = random.multivariate_normal(np.zeros(3), [[1, 0.9, -0.5], [0.9, 1, -0.4], [-0.5, -0.4, 1]], 20_000)
+    frame = pd.DataFrame(drawn, columns=["a", "b", "c"])
+    frame.loc[random.random(len(frame)) < missing, "a"] = np.nan
+    frame.loc[random.random(len(frame)) < missing, "b"] = -9.0  # a point mass
+    fake = synthgen.fit(frame, "table/copula", overrides=["callbacks=none", "trainer=cpu"]).sample(20_000)
+    fake = fake[fake["b"] != -9.0].dropna()
+    np.testing.assert_allclose(fake.corr(), [[1, 0.9, -0.5], [0.9, 1, -0.4], [-0.5, -0.4, 1]], atol=0.04)
+
+
+def test_numbers_of_few_rows_vary_as_much_as_others():
+    frame = pd.DataFrame({"a": [1.5, 2.5, 3.0, 4.0, 5.0], "b": [2.0, 3.0, 4.5, 5.0, 7.0]})
+    fitted = synthgen.fit(frame, "table/copula", overrides=["callbacks=none", "trainer=cpu"])
+    assert fitted.model.stages[0].trained.correlation[0, 1] > 0.95
+
+
+def test_balanced_words_find_their_order():
+    """Equally frequent codes give a start by frequency no direction; each word has one partner here."""
+    words = np.random.default_rng(1).permutation(np.repeat(np.arange(8), 200))
+    frame = pd.DataFrame({"a": [f"a{w}" for w in words], "b": [f"b{w}" for w in words]})
+    overrides = ["callbacks=none", "trainer=cpu", "data.validation=0"]
+    fake = synthgen.fit(frame, "table/copula", overrides=overrides).sample(2000)
+    assert (fake["a"].str[1] == fake["b"].str[1]).mean() > 0.9
 
 
 def test_samples_have_the_correlation_and_the_frequencies(fitted):
@@ -119,3 +147,13 @@ def test_it_takes_no_example_and_hardly_a_moment(people):
     people = synthgen.fit(people, model="table/copula")
     assert people.facts["examples_seen"] == 0
     assert people.facts["training_seconds"] < 5
+
+
+@pytest.mark.parametrize("value", [float("nan"), 2.0])
+def test_a_damaged_correlation_is_said(value):
+    model = Copula(LAYOUT)
+    model.stages[0].fit(drawn(1000))
+    model.stages[0].trained.correlation[0, 1:] = value
+    model.stages[0].trained.correlation[1:, 0] = value
+    with pytest.raises(SynthgenError, match="not positive definite"):
+        model.sample(3)
