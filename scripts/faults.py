@@ -1,9 +1,10 @@
 """The long form of the fault suite: every trial in a real process, on real data, and a table of what was survived.
 
-A trial that has passed is not tried again: the script goes on where it was cut. Arguments narrow it to kinds of trials:
-`scripts/faults kill fuzz_csv`.
+A trial that has passed is not tried again for the same code: the script goes on where it was cut. Arguments narrow it
+to kinds of trials: `scripts/faults kill fuzz_csv`.
 """
 
+import hashlib
 import json
 import random
 import shutil
@@ -22,7 +23,9 @@ from rich.table import Table
 from tests.faults.fuzz import fuzz_checkpoint, fuzz_csv
 from tests.faults.workplace import FAMILIES, STEPS, UNVALIDATED, Workplace
 
-OUTPUT = Path("outputs/faults")
+SOURCE = [*sorted(Path("synthgen").rglob("*.py")), *sorted(Path("configs").rglob("*.yaml"))]
+CODE = hashlib.sha256(b"".join(file.read_bytes() for file in SOURCE)).hexdigest()[:8]
+OUTPUT = Path("outputs/faults") / CODE
 KILLS = 20
 FUZZED = 2000
 FUZZED_AT_ONCE = 50
