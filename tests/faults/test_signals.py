@@ -19,9 +19,8 @@ PHASES = [
 FAMILY = next(iter(FAMILIES))
 
 
-@pytest.mark.parametrize(
-    ("number", "phase"), [(SIGNALS[0], PHASES[0]), (SIGNALS[1], PHASES[1]), (SIGNALS[2], PHASES[0])]
-)
+@pytest.mark.parametrize("phase", PHASES, ids=lambda phase: phase["point"])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_saves_and_stops_and_the_run_ends_equal(workplace, tmp_path, number, phase):
     run = tmp_path / "run"
     ended = workplace.run(workplace.command(FAMILY, run), fault={**phase, "number": number})

@@ -5,7 +5,6 @@ import torch
 from pytorch_lightning import Callback
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
-from torch.nn.utils.parametrizations import spectral_norm
 
 from synthgen.models.base import bf16_pays
 from synthgen.models.stages import EMA, GradientStage, Optimization, StepContext
@@ -67,12 +66,6 @@ def test_layers_decay_and_parameters_that_mean_something_do_not():
         kept = 1.0 if name == "exponent" else 0.95
         torch.testing.assert_close(value, kept * before[name])
     assert len(Optimization(weight_decay=0.0).optimizer(module).param_groups) == 1
-
-
-def test_convolutions_decay_up_and_under_spectral_normalisation():
-    layers = nn.Sequential(nn.ConvTranspose2d(2, 3, 2), spectral_norm(nn.Conv2d(3, 2, 2)))
-    decaying = Optimization(weight_decay=0.5).optimizer(layers).param_groups[0]["params"]
-    assert {id(parameter) for parameter in decaying} == {id(parameter) for parameter in layers.parameters()}
 
 
 def test_convolutions_decay_up_and_under_spectral_normalisation():

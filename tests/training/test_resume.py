@@ -194,16 +194,6 @@ def test_a_damaged_checkpoint_does_not_take_the_place_of_the_sound_one(tmp_path)
     assert fault_of(before) is None
 
 
-def test_a_damaged_checkpoint_does_not_take_the_place_of_the_sound_one(tmp_path):
-    seeded_fit(MODELS["two stages"](), tmp_path, callbacks=[Stop(208)], saving=Saving(samples=64))
-    last, before = tmp_path / "last.ckpt", tmp_path / "last-1.ckpt"
-    last.write_bytes(last.read_bytes()[:-10])
-    with pytest.warns(UserWarning, match="goes on from"):
-        seeded_fit(MODELS["two stages"](), tmp_path, callbacks=[Stop(224)])
-    assert fault_of(last) is None
-    assert fault_of(before) is None
-
-
 def test_a_run_whose_checkpoints_are_all_damaged_is_refused(tmp_path):
     fit(MODELS["two stages"](), tmp_path, callbacks=[Stop(208)], saving=Saving(samples=64))
     for name in ("last.ckpt", "last-1.ckpt"):
@@ -222,26 +212,6 @@ def test_checkpoints_of_another_model_are_refused(tmp_path):
     fit(Tiny([gradient_stage()]), tmp_path, callbacks=[Stop(208)])
     with pytest.raises(SynthgenError, match=r"last\.ckpt: does not fit the run's config\.yaml: .*"):
         fit(Tiny([GradientStage(Dropping(), dropped_error, FALLING)]), tmp_path)
-
-
-def test_optimizers_of_other_groups_are_refused(tmp_path):
-    def decaying(weight_decay):
-        how = Optimization(0.02, warmup=0, weight_decay=weight_decay)
-        return Tiny([GradientStage(nn.Linear(1, 1), lambda module, batch, _: module(batch["x"]).square().mean(), how)])
-
-    fit(decaying(0.0), tmp_path, callbacks=[Stop(208)])
-    with pytest.raises(SynthgenError, match=r"last\.ckpt: its optimizers do not fit the run's config\.yaml"):
-        fit(decaying(0.1), tmp_path)
-
-
-def test_a_run_of_another_device_goes_on_with_other_noise(tmp_path):
-    fit(MODELS["two stages"](), tmp_path, callbacks=[Stop(208)])
-    io = AtomicCheckpointIO()
-    state = io.load_checkpoint(tmp_path / "last.ckpt")
-    state["synthgen"] |= {"device": "cuda", "noise": torch.zeros(16, dtype=torch.uint8)}
-    io.save_checkpoint(state, tmp_path / "last.ckpt")
-    with pytest.warns(UserWarning, match="saved on cuda and the run goes on on cpu"):
-        assert fit(MODELS["two stages"](), tmp_path).signal is None
 
 
 def test_optimizers_of_other_groups_are_refused(tmp_path):

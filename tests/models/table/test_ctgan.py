@@ -85,17 +85,6 @@ def test_only_the_rows_that_were_asked_for_have_to_be_met(fitted, monkeypatch):
         fitted.sample(1500, condition=wish)
 
 
-def test_only_the_rows_that_were_asked_for_have_to_be_met(fitted, monkeypatch):
-    """A block has 2,048 places: one row that is wanted must not wait until all of them have its cells."""
-    monkeypatch.setattr("synthgen.models.table.rejection._MAX_DRAWS", 3)
-    wish = {"a": "low", "b": "q", "x": float(fitted.sample(1, condition={"a": "low", "b": "q"})["x"].iloc[0])}
-    assert len(fitted.sample(1, condition=wish)) == 1
-    with pytest.raises(SynthgenError, match=r"\d+ of 2048 rows were not met"):
-        fitted.sample(2048, condition=wish)
-    with pytest.raises(SynthgenError, match=r"\d+ of 1500 rows were not met"):
-        fitted.sample(1500, condition=wish)
-
-
 def test_a_wish_that_is_never_met_ends_with_the_rate(fitted, monkeypatch):
     monkeypatch.setattr("synthgen.models.table.rejection._MAX_DRAWS", 2)
     with pytest.raises(SynthgenError, match=r"acceptance rate .*table/tabdiff"):
@@ -143,10 +132,6 @@ def test_the_row_beside_a_cell_has_it_and_is_any_that_has(by_code):
 def test_what_is_told_is_the_cell(by_code):
     cells = by_code.draw(100, seeded(2))
     assert torch.equal(cells["told"], torch.tensor([0, 3])[cells["block"]] + cells["code"])
-
-
-def test_a_trained_model_holds_no_training_rows(fitted):
-    assert fitted.model._rows_by_code is None
 
 
 def test_a_trained_model_holds_no_training_rows(fitted):
