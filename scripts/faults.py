@@ -6,10 +6,12 @@ to kinds of trials: `scripts/faults kill fuzz_csv`.
 
 import hashlib
 import json
+import os
 import random
 import shutil
 import signal
 import sys
+import time
 import traceback
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -21,7 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from tests.faults.fuzz import fuzz_checkpoint, fuzz_csv
-from tests.faults.workplace import FAMILIES, STEPS, UNVALIDATED, Workplace
+from tests.faults.workplace import FAMILIES, Workplace, moments
 
 SOURCE = [*sorted(Path("synthgen").rglob("*.py")), *sorted(Path("configs").rglob("*.yaml"))]
 CODE = hashlib.sha256(b"".join(file.read_bytes() for file in SOURCE)).hexdigest()[:8]
@@ -87,9 +89,10 @@ def all_trials(workplace: Workplace) -> Iterator[tuple[str, Callable[[], None]]]
     for family in FAMILIES:
         for number in range(KILLS):
             yield f"kill {family} {number}", lambda f=family, n=number: kill(workplace, f, n)
+            yield f"kill_by_clock {family} {number}", lambda f=family, n=number: kill_by_clock(workplace, f, n)
         for sent in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
             for point, count in (("step", 1), ("step", 13), ("validation", 1), ("validation", 3), ("write", 3)):
-                if point == "validation" and family in UNVALIDATED:
+                if count > moments(family).get(point, 0):
                     continue
                 name = f"signal {family} {sent.name} {point} {count}"
                 yield name, lambda f=family, s=sent, p=point, c=count: stop(workplace, f, s, p, c)
@@ -102,13 +105,27 @@ def kill(workplace: Workplace, family: str, number: int) -> None:
     """kill −9 at a moment drawn by number, then on to the end by the same command."""
     draws = random.Random(f"{family} {number}")
     run = new_run(workplace, f"kill-{number}", family)
-    points = {"begin": 1, "step": STEPS, "write": 5, "rename": 5, "validation": STEPS // 6, "export": 1, "record": 2}
-    if family in UNVALIDATED:
-        del points["validation"]
+    points = moments(family)
     point = draws.choice(list(points))
     fault = {"point": point, "count": draws.randint(1, points[point])}
     ended = workplace.run(workplace.command(family, run), fault=fault)
     assert ended.code == -signal.SIGKILL, (ended.code, ended.err)
+    workplace.finish(family, run)
+    shutil.rmtree(run.parent)
+
+
+def kill_by_clock(workplace: Workplace, family: str, number: int) -> None:
+    """kill −9 after a drawn time, wherever the run then is, and on to the end by the same command."""
+    delay = random.Random(f"{family} {number}").uniform(0.02, 2.0)
+    run = new_run(workplace, f"clock-{number}", family)
+    while True:
+        pid = workplace.start(workplace.command(family, run))
+        time.sleep(delay)
+        os.kill(pid, signal.SIGKILL)
+        if workplace.wait(pid).code == -signal.SIGKILL:
+            break
+        shutil.rmtree(run.parent)  # it had ended before
+        delay *= 0.7
     workplace.finish(family, run)
     shutil.rmtree(run.parent)
 
