@@ -39,6 +39,9 @@ class EDM(Model):
         steps: Its number of steps.
         guidance: Classifier-free guidance: 1 is none, more makes classes plainer and less diverse (Ho and Salimans,
             2022).
+
+    Raises:
+        SynthgenError: A noise level, its spread or spacing, or the number of steps is out of range.
     """
 
     conditioning = "exact"
@@ -63,6 +66,12 @@ class EDM(Model):
         backbone = network(channels=layout.channels, classes=layout.classes, size=max(layout.height, layout.width))
         denoiser = ImageDenoiser(backbone, layout.sigma_data)
         super().__init__([GradientStage(denoiser, self._loss, optimization, ema)])
+        positive = {"noise_std": noise_std, "sigma_min": sigma_min, "rho": rho, "steps": steps}
+        for name, value in positive.items():
+            if not value > 0:
+                raise SynthgenError(f"{name}: found {value}, expected more than 0")
+        if not sigma_max > sigma_min:
+            raise SynthgenError(f"sigma_max: found {sigma_max}, expected more than sigma_min={sigma_min}")
         self.layout = layout
         self.noise_mean = noise_mean
         self.noise_std = noise_std

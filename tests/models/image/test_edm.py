@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import synthgen
+from synthgen.errors import SynthgenError
 from synthgen.models.image.edm import ImageDenoiser
 from tests.models.image.toys import (
     check_learned_by_heart,
@@ -91,3 +92,9 @@ def test_a_zero_network_denoises_a_gaussian_as_well_as_is_possible():
     x, sigma = torch.randn(3, 1, 4, 4), torch.tensor([0.1, 1.0, 10.0])
     expected = (0.49 / (sigma**2 + 0.49))[:, None, None, None] * x
     torch.testing.assert_close(denoiser(x, sigma), expected)
+
+
+@pytest.mark.parametrize(("setting", "value"), [("rho", 0.0), ("sigma_min", 0.0), ("sigma_max", 0.001), ("steps", 0)])
+def test_schedules_that_cannot_be_are_refused(setting, value):
+    with pytest.raises(SynthgenError, match=rf"{setting}: found {value}, expected more than"):
+        synthgen.fit(two_greys()[0], max_samples=8, overrides=[*SMALL, f"model.{setting}={value}"])
