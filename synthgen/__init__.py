@@ -19,7 +19,7 @@ _HOME = {
     "Images": "synthgen.data.images.images",
     "Synthesizer": "synthgen.synthesizer",
     "SynthgenError": "synthgen.errors",
-    "evaluate": "synthgen.api",
+    "evaluate": "synthgen.evaluation",
     "fit": "synthgen.api",
     "load": "synthgen.api",
 }

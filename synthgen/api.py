@@ -1,10 +1,10 @@
-"""The Python API: `synthgen.fit`, `synthgen.load`, `synthgen.evaluate`."""
+"""The Python API: `synthgen.fit` and `synthgen.load`."""
 
 import signal
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,17 +15,13 @@ from synthgen.data.images.module import ImageDataModule
 from synthgen.data.images.sources import from_array, image_folder
 from synthgen.data.module import DataModule
 from synthgen.data.tables.module import TableDataModule
-from synthgen.data.tables.schema import infer_schema
 from synthgen.data.tables.sources import read_table
 from synthgen.errors import SynthgenError
 from synthgen.run import train
 from synthgen.synthesizer import Synthesizer
 from synthgen.training.run_folder import find_checkpoint
 
-if TYPE_CHECKING:
-    from synthgen.reports.report import Report
-
-__all__ = ["evaluate", "fit", "load"]
+__all__ = ["fit", "load"]
 
 # What a train config says of its data that `fit` is handed instead.
 _OWN_DATA = ("data=", "data.path=", "data.source", "data.name=", "data._target_=")
@@ -89,72 +85,6 @@ def fit(
 def load(checkpoint: str | Path) -> Synthesizer:
     """Loads a checkpoint folder, by its path, its bare name under `checkpoints/`, or its run folder."""
     return Synthesizer.load(find_checkpoint(str(checkpoint)))
-
-
-def evaluate(
-    real: pd.DataFrame | Images,
-    synthetic: pd.DataFrame | Images,
-    holdout: pd.DataFrame | Images | None = None,
-    target: str | None = None,
-    sensitive: Sequence[str] = (),
-    name: str = "data",
-    seed: int = 0,
-    progress: Any = None,
-) -> "Report":
-    """Measures synthetic data against the real data that it was learned from, and against real data it never saw.
-
-    Args:
-        real: Real data that training saw.
-        synthetic: Synthetic data.
-        holdout: Real data that training did not see; without it there are no floors and no utility figures.
-        target: For tables, the column that utility figures predict.
-        sensitive: For tables, columns whose groups shall be as frequent as in the real data.
-        name: Of the data, in the report.
-        seed: Of all subsampling.
-        progress: Called with a word before each part.
-
-    Raises:
-        SynthgenError: Data of different kinds, tables that lack a column, or images of a class that real ones have not.
-    """
-    if holdout is not None and not isinstance(holdout, type(real)):
-        raise SynthgenError(
-            f"evaluate: found {type(holdout).__name__} as holdout, expected {type(real).__name__} as the real data"
-        )
-    if isinstance(real, pd.DataFrame) and isinstance(synthetic, pd.DataFrame):
-        from synthgen.reports.table import table_report
-
-        # As in training, a column's name is a text.
-        real, synthetic = real.rename(columns=str), synthetic.rename(columns=str)
-        return table_report(
-            real,
-            holdout.rename(columns=str) if isinstance(holdout, pd.DataFrame) else None,
-            synthetic,
-            infer_schema(real, target),
-            target=target,
-            sensitive=[sensitive] if isinstance(sensitive, str) else sensitive,
-            name=name,
-            seed=seed,
-            progress=progress,
-        )
-    if isinstance(real, Images) and isinstance(synthetic, Images):
-        from synthgen.reports.image import image_report
-
-        held_out = None
-        if isinstance(holdout, Images):
-            held_out = (holdout.pixels, holdout.labels_among(real.classes, "holdout"))
-        return image_report(
-            (real.pixels, real.labels),
-            held_out,
-            (synthetic.pixels, synthetic.labels_among(real.classes, "synthetic")),
-            classes=list(real.classes),
-            name=name,
-            seed=seed,
-            progress=progress,
-        )
-    raise SynthgenError(
-        f"evaluate: found {type(real).__name__} as real and {type(synthetic).__name__} as synthetic; "
-        "expected two tables or two sets of images"
-    )
 
 
 def _data_settings(

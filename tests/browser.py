@@ -1,38 +1,64 @@
-"""A page as Chromium shows it: what it became, and what it complained of."""
+"""A page as Chromium shows it: what it became, what it complained of and what it asked for."""
 
-import re
 import shutil
-import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium binary is installed")
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--enable-logging=stderr",
-    "--virtual-time-budget=20000",
-    "--host-resolver-rules=MAP * ~NOTFOUND",  # nothing is reached, what is tried is still logged
-]
+SETTLED = 300  # milliseconds after which plots that came into view are drawn
 
 
-def opened(page: Path, folder: Path) -> tuple[str, list[str], list[str]]:
-    """The page's elements after its scripts ran, its console's lines, and the addresses that it asked for."""
-    assert CHROMIUM is not None
-    log = folder / "network.json"
-    command = [CHROMIUM, *FLAGS, f"--user-data-dir={folder / 'profile'}", f"--log-net-log={log}", "--dump-dom"]
-    done = subprocess.run([*command, page.as_uri()], capture_output=True, text=True, timeout=120)
-    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-    started = [line for line in log.read_text(errors="replace").splitlines() if '"initiator":' in line]
-    own = [
-        line for line in started if '"initiator":"not an origin"' not in line
-    ]  # without what the browser asks itself
-    return done.stdout, console, [url for line in own for url in re.findall(r'"url":"((?:https?|wss?):[^"]+)"', line)]
+@dataclass
+class Opened:
+    """A page in a browser.
+
+    Attributes:
+        page: Playwright's page.
+        complaints: The console's lines, and errors that no script caught.
+        asked: Addresses that it asked for, but its own.
+    """
+
+    page: Any
+    complaints: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+
+    def scroll_through(self) -> None:
+        """Brings every part of the page into view, as a reader does."""
+        height = self.page.evaluate("document.documentElement.scrollHeight")
+        for top in range(0, height, 700):
+            self.page.evaluate(f"window.scrollTo(0, {top})")
+            self.page.wait_for_timeout(60)
+        self.page.wait_for_timeout(SETTLED)
+
+
+@contextmanager
+def opened(file: Path, *, width: int = 1280, dark: bool = False) -> Iterator[Opened]:
+    """The page in real Chromium, of a width in pixels and in one of the two themes."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        try:
+            context = browser.new_context(
+                viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light"
+            )
+            found = Opened(context.new_page())
+            found.page.on("console", lambda message: found.complaints.append(message.text))
+            found.page.on("pageerror", lambda error: found.complaints.append(str(error)))
+            found.page.on("request", lambda request: _note(found.asked, request.url))
+            found.page.goto(file.as_uri())
+            found.page.wait_for_timeout(SETTLED)
+            yield found
+        finally:
+            browser.close()
+
+
+def _note(asked: list[str], url: str) -> None:
+    if not url.startswith(("file:", "data:", "blob:")):
+        asked.append(url)

@@ -70,9 +70,11 @@ def test_fit_works_inside_a_hydra_application(people, tmp_path):
 
 def test_evaluate_gives_a_report(people):
     report = synthgen.evaluate(real=people[:200], holdout=people[200:], synthetic=people[200:], target="income")
-    assert report["Shape error at holdout size"] == pytest.approx(
-        next(figure.floor for figure in report.figures if figure.name == "Shape error at holdout size")
-    )
+    assert report["Shape error at holdout size"] == pytest.approx(report.figure("Shape error at holdout size").floor)
+    assert set(report.made["data (SHA-256)"]) == {"real", "holdout", "synthetic"}
+    assert report.made["data (SHA-256)"]["holdout"] == report.made["data (SHA-256)"]["synthetic"]
+    assert report.made["versions"]["synthgen"] == synthgen.__version__
+    assert report.passes({"fidelity": {"Shape error": {"max": 1.0}}})
 
 
 def test_evaluate_refuses_a_table_against_images(people, image_synthesizer):
@@ -209,3 +211,26 @@ def test_evaluate_takes_one_sensitive_column_and_names_that_are_numbers(people):
 def test_evaluate_refuses_a_holdout_of_another_kind(people):
     with pytest.raises(synthgen.SynthgenError, match="found str as holdout, expected DataFrame"):
         synthgen.evaluate(people, people, holdout="test.csv")
+
+
+def test_evaluate_measures_dates_and_leaves_out_what_it_cannot(tmp_path):
+    rng = np.random.default_rng(0)
+    real = pd.DataFrame(
+        {
+            "seen": pd.Timestamp("2024-01-01", tz="UTC") + pd.to_timedelta(rng.integers(0, 365, 12_000), unit="D"),
+            "key": [f"id-{number}" for number in range(12_000)],
+            "x": rng.normal(size=12_000),
+        }
+    )
+    late = real.assign(seen=(real["seen"] + pd.Timedelta(days=200)).astype(str))
+    report = synthgen.evaluate(real, late[::-1])
+    assert [row["name"] for row in report.details["columns"]] == ["seen", "x"]
+    assert report.details["columns"][0]["error"] == pytest.approx(200 / 365, abs=0.03)
+    assert any("Dates were measured as seconds" in note and "seen" in note for note in report.notes)
+    assert any("Not measured: column 'key': found 12,000 different words" in note for note in report.notes)
+    with pytest.raises(synthgen.SynthgenError, match="column 'seen': holds dates in the real table, found something"):
+        synthgen.evaluate(real, late.assign(seen="long ago"))
+    with pytest.raises(synthgen.SynthgenError, match="column 'key': found 12,000 different words"):
+        synthgen.evaluate(real, late, target="key")
+    with pytest.raises(synthgen.SynthgenError, match="no column can be measured"):
+        synthgen.evaluate(real[["key"]], late[["key"]])

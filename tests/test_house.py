@@ -30,8 +30,9 @@ MAY_IMPORT = {
     "reports": GROUND | {"metrics"},
     "synthesizer": MIDDLE | {""},
     "run": MIDDLE | {"", "synthesizer"},
-    "api": MIDDLE | {"", "synthesizer", "run", "reports"},
-    "commands": MIDDLE | {"", "synthesizer", "run", "api", "reports"},
+    "api": MIDDLE | {"", "synthesizer", "run"},
+    "evaluation": GROUND | {"data", "metrics", "reports"},
+    "commands": MIDDLE | {"", "synthesizer", "run", "api", "evaluation", "reports"},
     "__main__": {"commands"},
 }
 WITHOUT_LIGHTNING = ("", "errors", "layout", "files", "configuration", "diffusion", "networks", "metrics", "reports")

@@ -9,7 +9,7 @@ from synthgen.errors import nearest
 
 __all__ = ["COMMANDS", "main", "run_command"]
 
-COMMANDS = ("train", "sample", "evaluate", "inspect", "verify")
+COMMANDS = ("train", "sample", "evaluate", "compare", "inspect", "verify")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,64 +1,132 @@
 """`synthgen evaluate`: measure synthetic data against real data."""
 
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
-from synthgen.configuration import to_plain
+from synthgen.configuration import build, to_plain
 from synthgen.errors import SynthgenError
 
-__all__ = ["run"]
+__all__ = ["GATES_FAILED", "run"]
+
+GATES_FAILED = 3
+"""Exit code when a threshold is not kept."""
+
+
+@dataclass
+class _Asked:
+    """What is to be measured: data, and what is known of it."""
+
+    real: Any
+    holdout: Any
+    synthetic: Any
+    target: str | None
+    name: str
+    made: dict[str, Any]
 
 
 def run(config: DictConfig) -> None:
-    """Writes report.html and report.json, and prints the figures."""
+    """Writes report.html and report.json, prints the figures, and ends with code 3 where a gate is not passed."""
     from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from synthgen.api import evaluate
-    from synthgen.data.files import read_data
+    from synthgen.evaluation import evaluate
+    from synthgen.reports.gates import read_gates
 
     console = Console(highlight=False, soft_wrap=True)
     settings = to_plain(config)
-    real, holdout = settings["real"], settings["holdout"]
-    target, name = settings["target"], settings["name"]
-    with console.status("reading the data") as status:
-        synthetic = read_data(settings["synthetic"])
-        if settings["run"]:
-            if real or holdout:
-                raise SynthgenError("run= brings its own real data and holdout; leave real= and holdout= out")
-            real, holdout, target, name = _parts_of_run(settings["run"], target, name)
-        elif real:
-            name = name or Path(real).stem
-            real, holdout = read_data(real), read_data(holdout) if holdout else None
-        else:
-            raise SynthgenError("real is missing: give real=FILE, or run=RUN_DIR")
+    if settings["run"] and (settings["real"] or settings["holdout"]):
+        raise SynthgenError("run= brings its own real data and holdout; leave real= and holdout= out")
+    if not settings["run"] and not (settings["real"] and settings["synthetic"]):
+        missing = "synthetic" if settings["real"] else "real"
+        raise SynthgenError(f"{missing} is missing: give {missing}=FILE, or run=RUN_DIR")
+    gates = read_gates(settings["gates"]) if settings["gates"] else None  # a mistake in it shows before the work
+    extractor = build(settings["extractor"]) if settings["extractor"] else None
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("reading the data", total=1.0)
+        asked = _of_run(settings) if settings["run"] else _of_files(settings)
         report = evaluate(
-            real=real,
-            holdout=holdout,
-            synthetic=synthetic,
-            target=target,
+            real=asked.real,
+            holdout=asked.holdout,
+            synthetic=asked.synthetic,
+            target=asked.target,
             sensitive=settings["sensitive"],
-            name=name,
+            name=asked.name,
             seed=settings["seed"],
-            progress=lambda part: status.update(f"evaluating: {part}"),
+            progress=lambda part, share: progress.update(task, description=f"evaluating: {part}", completed=share),
+            extractor=extractor,
+            made={**asked.made, **_how(settings)},
         )
-        folder = Path(settings["output"])
-        report.to_html(folder / "report.html")
-        report.to_json(folder / "report.json")
+    folder = Path(settings["output"] or (Path(settings["run"]) / "report" if settings["run"] else "report"))
+    report.to_html(folder / "report.html")
+    report.to_json(folder / "report.json")
     console.print(report.table())
+    for finding in report.worst():
+        console.print(f"- {finding.text}", markup=False)
     console.print(f"report: {folder / 'report.html'}")
+    if gates is not None:
+        failed = report.failures(gates)
+        for said in failed:
+            print(f"synthgen: gate not passed: {said}", file=sys.stderr)
+        if failed:
+            raise SystemExit(GATES_FAILED)
+        console.print("gates: passed")
 
 
-def _parts_of_run(path: str, target: str | None, name: str | None) -> tuple[Any, Any, str | None, str]:
-    """Training and holdout data as the run split them."""
+def _of_files(settings: dict[str, Any]) -> _Asked:
+    from synthgen.data.files import read_data
+
+    real, holdout, synthetic = (
+        read_data(settings[side]) if settings[side] else None for side in ("real", "holdout", "synthetic")
+    )
+    name = settings["name"] or Path(settings["real"]).stem
+    return _Asked(real, holdout, synthetic, settings["target"], name, {})
+
+
+def _of_run(settings: dict[str, Any]) -> _Asked:
+    """Training and holdout data as the run split them, and what it made, or as much as it learned from."""
+    from synthgen.data.files import read_data
     from synthgen.run import check_config, load_data
-    from synthgen.training.run_folder import RunFolder
+    from synthgen.synthesizer import Synthesizer
+    from synthgen.training.run_folder import RunFolder, find_checkpoint
 
-    stored = RunFolder(Path(path)).config()
+    path = settings["run"]
+    folder = RunFolder(Path(path))
+    stored = folder.config()
     if "_target_" not in stored.get("data", {}):
         raise SynthgenError(f"run={path}: it was trained on data in memory, which is gone; give real= and holdout=")
     check_config(stored, str(Path(path) / "config.yaml"))
     data = load_data(stored)
-    RunFolder(Path(path)).check_data(data.fingerprint)
-    return data.train, data.holdout, target or getattr(data, "target", None), name or data.name
+    folder.check_data(data.fingerprint)
+    state = folder.state
+    made = {
+        "model": str(stored.get("model", {}).get("_target_", "")).rpartition(".")[2],
+        "training_seconds": state.get("seconds"),
+        "examples_seen": state.get("samples_seen"),
+        "checkpoint (SHA-256)": state.get("manifest"),
+        "synthgen of the run": state.get("synthgen_version"),
+    }
+    if settings["synthetic"]:
+        synthetic = read_data(settings["synthetic"])
+    else:
+        synthesizer = Synthesizer.load(find_checkpoint(path))
+        synthetic = synthesizer.sample(len(data.train), seed=settings["seed"])
+        made["drawn"] = f"n={len(data.train)} seed={settings['seed']}"
+    target = settings["target"] or getattr(data, "target", None)
+    made = {key: value for key, value in made.items() if value is not None}
+    return _Asked(data.train, data.holdout, synthetic, target, settings["name"] or data.name, made)
+
+
+def _how(settings: dict[str, Any]) -> dict[str, Any]:
+    """What a person said of its making, and the command."""
+    said = {"model": settings["made_by"], "training_seconds": settings["seconds"]}
+    return {
+        **{key: value for key, value in said.items() if value is not None},
+        "command": " ".join(sys.argv),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }

@@ -22,20 +22,28 @@ _EXAMPLES = {
     ],
     "evaluate": [
         "synthgen evaluate real=train.csv holdout=test.csv synthetic=people.parquet target=income output=report/",
-        "synthgen evaluate run=outputs/RUN synthetic=people.parquet output=report/",
+        "synthgen evaluate run=outputs/RUN synthetic=people.parquet gates=gates.yaml",
     ],
+    "compare": ["synthgen compare runs=[outputs/RUN_A,outputs/RUN_B] output=compare/"],
     "inspect": ["synthgen inspect data.path=people.csv", "synthgen inspect data=digits"],
     "verify": ["synthgen verify checkpoint=people", "synthgen verify checkpoint=outputs/RUN"],
 }
 
-_EXIT_CODES = [
-    ("  0", "the run is finished"),
-    ("  2", "something to put right, named in one line; the checkpoints are intact"),
-    (
-        "  130, 143, 138",
-        "unfinished: Ctrl-C, SIGTERM or SIGUSR1 came, and the state is saved; the same command goes on",
-    ),
-]
+_EXIT_CODES = {
+    "train": [
+        ("  0", "the run is finished"),
+        ("  2", "something to put right, named in one line; the checkpoints are intact"),
+        (
+            "  130, 143, 138",
+            "unfinished: Ctrl-C, SIGTERM or SIGUSR1 came, and the state is saved; the same command goes on",
+        ),
+    ],
+    "evaluate": [
+        ("  0", "the report is written, and every gate passed"),
+        ("  2", "something to put right, named in one line"),
+        ("  3", "the report is written, and a threshold of gates= is not kept"),
+    ],
+}
 
 
 def print_overview(commands: Sequence[str]) -> None:
@@ -74,8 +82,7 @@ def print_command_help(command: str) -> None:
         if not group.startswith(("override", "hydra")):
             rows = [(f"  {name}", _purpose(file)) for name, file in _choices(folder / group)]
             _print_rows(console, f"{group}=", rows)
-    if command == "train":
-        _print_rows(console, "Exit codes", _EXIT_CODES)
+    _print_rows(console, "Exit codes", _EXIT_CODES.get(command, []))
     console.print("--cfg job prints the composed config; --config-dir DIR adds your own; -m sweeps over a,b,c.")
 
 

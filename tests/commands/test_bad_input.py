@@ -237,6 +237,21 @@ def test_synthetic_table_that_lacks_a_column(refused, given):
     assert "has no column 'b'" in error
 
 
+def test_evaluate_without_data_or_with_gates_and_weights_that_are_none(refused, given):
+    pd.DataFrame({"a": [1, 2, 3, 4]}).to_csv(given / "real.csv", index=False)
+    sides = [f"real={given}/real.csv", f"synthetic={given}/real.csv"]
+    assert "real is missing: give real=FILE, or run=RUN_DIR" in refused("evaluate")
+    assert "synthetic is missing" in refused("evaluate", f"real={given}/real.csv")
+    assert "gates.yml: no such file of gates" in refused("evaluate", *sides, "gates=gates.yml")
+    assert "extractor.weights is missing" in refused("evaluate", *sides, "extractor=inception")
+    assert "w.pth: no such weights file" in refused("evaluate", *sides, "extractor=dinov2", "extractor.weights=w.pth")
+    assert "extractor=inceptoin: unknown choice: did you mean 'inception'?" in refused(
+        "evaluate", *sides, "extractor=inceptoin"
+    )
+    assert "expected two reports or more" in refused("compare", f"runs=[{given}]")
+    assert "no such report" in refused("compare", f"runs=[{given},{given}]")
+
+
 def test_arrays_without_images(refused, given):
     np.savez(given / "x.npz", pictures=np.zeros((3, 8, 8), np.uint8))
     assert "'images'" in refused("inspect", f"data.path={given}/x.npz")

@@ -1,5 +1,6 @@
 """The commands as a person types them."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from synthgen.commands import main
+from synthgen.commands import COMMANDS, main
 from synthgen.commands.arguments import escape, quote
 from synthgen.commands.overview import print_command_help
 
@@ -33,11 +34,11 @@ SMALL = ["trainer=cpu", "callbacks=none", "network.width=16", "max_samples=512"]
 
 def test_without_a_command_lists_commands_and_models(synthgen):
     printed = synthgen()
-    for word in ("train", "sample", "evaluate", "inspect", "verify", "table/tabdiff", "image/edm"):
+    for word in ("train", "sample", "evaluate", "compare", "inspect", "verify", "table/tabdiff", "image/edm"):
         assert word in printed
 
 
-@pytest.mark.parametrize("command", ["train", "sample", "evaluate", "inspect", "verify"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_names_every_argument(synthgen, command):
     from synthgen.configuration import compose_unresolved
 
@@ -104,6 +105,35 @@ def test_train_sample_evaluate_a_persons_own_table(synthgen, people, tmp_path):
     assert "TSTR" in printed
     assert (tmp_path / "report" / "report.html").stat().st_size > 1_000_000
     assert (tmp_path / "report" / "report.json").is_file()
+    # By default what its checkpoint draws is measured, and the report lies with the run.
+    synthgen("evaluate", f"run={run}", "sensitive=[town]")
+    stored = json.loads((run / "report" / "report.json").read_text())
+    assert stored["facts"]["synthetic rows"] == stored["facts"]["training rows"]
+    assert stored["made"]["model"] == "TabDiff"
+    assert stored["made"]["training_seconds"] > 0
+    assert stored["made"]["command"].startswith("synthgen evaluate run=")
+    assert any(figure["name"] == "Representation gap (town)" for figure in stored["figures"])
+    printed = synthgen("compare", f"runs=['{run}',report]")
+    assert "training seconds" in printed
+    assert "different numbers of synthetic rows" in printed
+    assert (tmp_path / "compare" / "comparison.html").is_file()
+
+
+def test_gates_end_with_code_3_and_say_which(tmp_path, monkeypatch, capsys, people):
+    monkeypatch.chdir(tmp_path)
+    people.to_csv("real.csv", index=False)
+    people.sample(frac=1, random_state=0).to_csv("fake.csv", index=False)
+    (tmp_path / "gates.yaml").write_text("privacy:\n  Copied rows: {max: 0.5}\nfidelity:\n  Shape error: {max: 0.1}\n")
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", "real=real.csv", "holdout=real.csv", "synthetic=fake.csv", "gates=gates.yaml"])
+    assert ended.value.code == 3
+    assert capsys.readouterr().err.strip() == "synthgen: gate not passed: privacy: Copied rows is 1, over 0.5"
+    assert (tmp_path / "report" / "report.json").is_file()
+    (tmp_path / "gates.yaml").write_text("privacy:\n  Copied rows: {max: 1}\n")
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", "real=real.csv", "synthetic=fake.csv", "gates=gates.yaml"])
+    assert not ended.value.code
+    assert "gates: passed" in capsys.readouterr().out
 
 
 def test_imputation_from_a_file(synthgen, table_checkpoint, people):

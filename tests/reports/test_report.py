@@ -1,11 +1,14 @@
 import io
 import json
+from dataclasses import replace
+from importlib.resources import files
 
 import pytest
+from jsonschema import Draft202012Validator, ValidationError
 from rich.console import Console
 
 from synthgen.errors import SynthgenError
-from synthgen.reports.report import Figure, Report, Section
+from synthgen.reports.report import VERSION, Figure, Finding, Report, Section, Verdict
 from tests.browser import needs_chromium, opened
 
 
@@ -13,15 +16,18 @@ from tests.browser import needs_chromium, opened
 def report():
     return Report(
         "A <b>report</b> [bold]",
-        [
+        figures=[
             Figure("Copied rows", 0.0, "privacy", "lower", "Copies.", 0.0014, percent=True),
-            Figure("Shape error", 0.01234, "fidelity", "lower", "Columns & shapes.", percent=True),
+            Figure("Shape error", 0.01234, "fidelity", "lower", "Columns & shapes.", percent=True, low=0.01, high=0.02),
             Figure("TSTR AUC", 0.91, "utility", "higher", "Use.", reference=0.93, reference_name="TRTR"),
             Figure("Undefined", float("nan"), "fidelity", "lower", "Nothing."),
         ],
-        [Section("Pictures", "<p id='here'>picture</p>")],
-        {"training rows": 12345},
-        ["No target."],
+        verdicts=[Verdict("fidelity", "mixed", "Some <i>columns</i> are off.")],
+        findings=[Finding("fidelity", f"column {i}: off.", 1 / (i + 1), (f"{i}",)) for i in range(5)],
+        sections=[Section("Pictures", "<p id='here'>picture</p>")],
+        facts={"training rows": 12345},
+        made={"seed": 0, "versions": {"synthgen": "0.1.0"}, "command": "synthgen evaluate <x>"},
+        notes=["No target."],
     )
 
 
@@ -31,15 +37,34 @@ def test_figures_are_found_by_name(report):
         report["Shape eror"]
     with pytest.raises(SynthgenError, match=r"face 'fidelty': did you mean 'fidelity'\?"):
         Figure("x", 1.0, "fidelty", "lower", "")
+    with pytest.raises(SynthgenError, match="level 'fine'"):
+        Verdict("fidelity", "fine", "")
 
 
-def test_json_reads_back(report, tmp_path):
+def test_json_reads_back_and_keeps_to_its_schema(report, tmp_path):
     content = json.loads(report.to_json(tmp_path / "new" / "report.json").read_text())
     assert content["facts"] == {"training rows": 12345}
     assert content["figures"][1]["value"] == 0.01234
     assert content["figures"][2]["reference"] == 0.93
     assert content["figures"][3]["value"] is None
     assert content["notes"] == ["No target."]
+    schema = json.loads(files("synthgen.reports").joinpath("report.schema.json").read_text())
+    assert schema["properties"]["version"]["const"] == VERSION
+    Draft202012Validator.check_schema(schema)
+    Draft202012Validator(schema).validate(content)
+    with pytest.raises(ValidationError):
+        Draft202012Validator(schema).validate({**content, "surplus": 1})
+
+
+def test_a_value_is_as_real_where_intervals_meet():
+    one = Figure("x", 0.5, "fidelity", "lower", "", floor=0.4, low=0.42, high=0.58)
+    assert not one.as_real
+    assert replace(one, floor_low=0.35, floor_high=0.45).as_real
+    assert replace(one, floor=0.45).as_real
+    assert not replace(one, floor=None).as_real
+    assert one.interval() == "0.42 to 0.58"
+    assert replace(one, percent=True).interval() == "42.00 to 58.00 %"
+    assert replace(one, high=float("inf")).interval() == "0.42 to ∞"
 
 
 def test_html_is_escaped_grouped_and_whole(report, tmp_path):
@@ -51,15 +76,22 @@ def test_html_is_escaped_grouped_and_whole(report, tmp_path):
     assert "<p id='here'>picture</p>" in html
     assert html.index("Does it look real?") < html.index("Does a model trained") < html.index("give away training")
     assert "Does it treat groups" not in html
+    assert "Some &lt;i&gt;columns&lt;/i&gt; are off." in html
+    assert "synthgen evaluate &lt;x&gt;" in html
+    assert html.index("column 2: off.") < html.index("<summary>2 more</summary>") < html.index("column 3: off.")
     assert "1.23 %" in html
     assert "12,345" in html
-    assert "Plotly" not in html
+    assert "* plotly.js v" not in html
     assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]
 
 
 def test_plotly_is_inlined_once(report, tmp_path):
-    report.sections = [Section(str(i), "<script>Plotly.newPlot('x')</script>") for i in range(3)]
-    assert report.to_html(tmp_path / "report.html").read_text().count("* plotly.js v") == 1
+    plots = {f"plot-{i}": {"data": [{"name": "</script>"}], "layout": {}} for i in range(3)}
+    report.sections = [Section(name, "", {name: plot}) for name, plot in plots.items()]
+    html = report.to_html(tmp_path / "report.html").read_text()
+    assert html.count("* plotly.js v") == 1
+    stored = html.partition('id="plots">')[2].partition("</script>")[0]
+    assert json.loads(stored) == plots
 
 
 def test_an_unfinished_write_leaves_the_older_report(report, tmp_path, monkeypatch):
@@ -90,6 +122,6 @@ def test_terminal_and_notebook(report):
 def test_the_browser_helper_sees_errors_and_requests(tmp_path):
     page = tmp_path / "bad.html"
     page.write_text("<img src='https://example.org/x.png'><script>undefinedFunction()</script>")
-    _, console, asked = opened(page, tmp_path)
-    assert any("undefinedFunction" in line for line in console)
-    assert any("example.org" in address for address in asked)
+    with opened(page) as browser:
+        assert any("undefinedFunction" in line for line in browser.complaints)
+        assert any("example.org" in address for address in browser.asked)

@@ -1,11 +1,11 @@
 """Real images on their way into training."""
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from synthgen.data.fingerprint import fingerprint
 from synthgen.data.images.codec import ImageCodec
 from synthgen.data.images.images import Images
 from synthgen.data.module import DataModule, limited_rows, split_rows
@@ -69,9 +69,4 @@ class ImageDataModule(DataModule):
     @property
     def fingerprint(self) -> str:
         """A hash of the images that training may see, their order included."""
-        digest = hashlib.sha256()
-        for part in (self.train, self.validation):
-            if part is not None:
-                digest.update(np.ascontiguousarray(part.pixels).tobytes())
-                digest.update(b"" if part.labels is None else part.labels.tobytes())
-        return digest.hexdigest()
+        return fingerprint(self.train, self.validation)

@@ -1,12 +1,12 @@
 """A real table on its way into training."""
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from synthgen.data.fingerprint import fingerprint
 from synthgen.data.module import DataModule, limited_rows, split_rows
 from synthgen.data.tables.codec import TableCodec
 from synthgen.data.tables.schema import infer_schema
@@ -102,7 +102,4 @@ class TableDataModule(DataModule):
     @property
     def fingerprint(self) -> str:
         """A hash of the rows that training may see, their order included."""
-        seen = self.train if self.validation is None else pd.concat([self.train, self.validation])
-        digest = hashlib.sha256("\x1f".join(map(str, seen.columns)).encode())
-        digest.update(pd.util.hash_pandas_object(seen, index=True).to_numpy().tobytes())
-        return digest.hexdigest()
+        return fingerprint(self.train, self.validation)

@@ -13,19 +13,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 
 from synthgen.errors import SynthgenError
 from synthgen.layout import TableSchema
-from synthgen.metrics.intervals import Estimate, bootstrapped
+from synthgen.metrics.intervals import Estimate
 from synthgen.metrics.table.columns import checked, feature_matrices
+from synthgen.metrics.table.scores import auc_and_precision, multiplicities, with_spread
 from synthgen.metrics.table.trees import boosted_classifier, one_thread
 
 __all__ = ["C2ST", "c2st", "detector_auc", "detector_estimate"]
 
 FOLDS = 3
 ROWS = 50_000
+RESAMPLES = 100
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,7 @@ def detector_auc(
     Raises:
         SynthgenError: When a table lacks one of the schema's columns, or has fewer than 3 rows.
     """
-    judged = _detected(real, synthetic, schema, seed, rows)
-    return float(_areas(judged, np.arange(len(judged.real)))[0])
+    return float(_areas(_detected(real, synthetic, schema, seed, rows), seed, resamples=0)[0])
 
 
 def detector_estimate(
@@ -77,8 +77,7 @@ def detector_estimate(
     Raises:
         SynthgenError: As `detector_auc`.
     """
-    judged = _detected(real, synthetic, schema, seed, rows)
-    return bootstrapped(lambda rows: float(_areas(judged, rows)[0]), len(judged.real), seed=seed, limits=(0, 1))
+    return with_spread(_areas(_detected(real, synthetic, schema, seed, rows), seed))
 
 
 def c2st(real: pd.DataFrame, synthetic: pd.DataFrame, schema: TableSchema, seed: int = 0, rows: int = ROWS) -> C2ST:
@@ -113,39 +112,35 @@ def c2st(real: pd.DataFrame, synthetic: pd.DataFrame, schema: TableSchema, seed:
         judged = _judged(_one_hot(frames, schema), lambda: make(random_state=0, n_jobs=1), seed)
         classifier = "XGBClassifier, one-hot"
 
-    def value(rows: NDArray[np.int64]) -> float:
-        return float(1 - (np.maximum(_areas(judged, rows, by_fold=True), 0.5) * 2 - 1).mean())
-
-    found = bootstrapped(value, len(judged.real), seed=seed, limits=(0, 1))
+    by_fold = [_areas(judged, seed, fold=fold) for fold in range(FOLDS)]
+    found = with_spread(1 - (np.maximum(by_fold, 0.5) * 2 - 1).mean(0))
     return C2ST(found.value, found.low, found.high, classifier)
 
 
 @dataclass(frozen=True)
 class _Judged:
-    """Scores of rows by trees that did not see them, higher for synthetic, and the fold of each; all of shape (rows,).
+    """Scores of rows by trees that did not see them, higher for synthetic; n real rows, then n synthetic ones.
 
-    The synthetic rows are shuffled: a resample takes the same numbers of both sides, which are not to be partners.
+    Attributes:
+        scores: Shape (2n,).
+        fold: Which fold each was judged in, shape (2n,).
     """
 
-    real: NDArray[np.float64]
-    synthetic: NDArray[np.float64]
-    real_fold: NDArray[np.int64]
-    synthetic_fold: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    fold: NDArray[np.int64]
 
 
-def _areas(judged: _Judged, rows: NDArray[np.int64], by_fold: bool = False) -> NDArray[np.float64]:
-    """Area under the ROC curve over rows of these numbers, of all together or one a fold."""
-    sides = np.repeat([0, 1], len(rows))
-    scores = np.concatenate([judged.real[rows], judged.synthetic[rows]])
-    if not by_fold:
-        return np.array([roc_auc_score(sides, scores)])
-    folds = np.concatenate([judged.real_fold[rows], judged.synthetic_fold[rows]])
-    areas = np.full(FOLDS, 0.5)  # of a few rows, a resample may hold none of a fold
-    for fold in range(FOLDS):
-        inside = folds == fold
-        if len(np.unique(sides[inside])) == 2:
-            areas[fold] = roc_auc_score(sides[inside], scores[inside])
-    return areas
+def _areas(judged: _Judged, seed: int, resamples: int = RESAMPLES, fold: int | None = None) -> NDArray[np.float64]:
+    """Area under the ROC curve of all rows, and of resamples of each side, over all rows or those of one fold.
+
+    Returns:
+        Shape (1 + resamples,); NaN where a resample holds no row of a side.
+    """
+    rows = len(judged.scores) // 2
+    weights = np.concatenate([multiplicities(rows, seed=seed + side, resamples=resamples) for side in range(2)])
+    inside = slice(None) if fold is None else judged.fold == fold
+    synthetic = np.repeat([False, True], rows)
+    return auc_and_precision(synthetic[inside], judged.scores[inside], weights[inside])[0]
 
 
 def _detected(real: pd.DataFrame, synthetic: pd.DataFrame, schema: TableSchema, seed: int, rows: int) -> _Judged:
@@ -170,8 +165,7 @@ def _judged(features: NDArray | sparse.csr_matrix, make: Callable[[], Any], seed
             trees = make().fit(features[learn], sides[learn])
             scores[judge] = trees.predict_proba(features[judge])[:, 1]
             fold[judge] = number
-    shuffled = rows + np.random.default_rng(seed).permutation(rows)
-    return _Judged(scores[:rows], scores[shuffled], fold[:rows], fold[shuffled])
+    return _Judged(scores, fold)
 
 
 def _sampled(

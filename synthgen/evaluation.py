@@ -1,0 +1,164 @@
+"""The Python API: `synthgen.evaluate`."""
+
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import pandas as pd
+
+from synthgen.data.fingerprint import fingerprint
+from synthgen.data.images.images import Images
+from synthgen.data.tables.schema import infer_schema
+from synthgen.errors import SynthgenError
+from synthgen.layout import TableSchema
+from synthgen.metrics.image.extractors import Extractor
+from synthgen.reports.image.report import image_report
+from synthgen.reports.report import Progress, Report
+from synthgen.reports.table.report import table_report
+
+__all__ = ["evaluate"]
+
+PACKAGES = ("synthgen", "torch", "numpy", "pandas", "scikit-learn", "fairlearn", "xgboost")
+
+
+def evaluate(
+    real: pd.DataFrame | Images,
+    synthetic: pd.DataFrame | Images,
+    holdout: pd.DataFrame | Images | None = None,
+    target: str | None = None,
+    sensitive: Sequence[str] = (),
+    name: str = "data",
+    seed: int = 0,
+    progress: Progress | None = None,
+    extractor: Extractor | None = None,
+    made: Mapping[str, Any] | None = None,
+) -> Report:
+    """Measures synthetic data, from any tool, against real data that it was learned from and real data it never saw.
+
+    A table's columns of dates are measured as numbers; columns that nothing can be measured of, such as identifiers
+    and free text, are left out, and a note says so.
+
+    Args:
+        real: Real data that training saw.
+        synthetic: Synthetic data.
+        holdout: Real data that training did not see; without it there are no floors, and a note says what cannot be
+            concluded.
+        target: For tables, the column that utility figures predict.
+        sensitive: For tables, columns whose groups shall be as frequent as in the real data, and be treated as there.
+        name: Of the data, in the report.
+        seed: Of all subsampling.
+        progress: Called with a word, and the share that is done, before each part.
+        extractor: For images, features in place of those of a classifier of the real images.
+        made: More of how the synthetic data was made, for the report: model, seconds of training, command.
+
+    Raises:
+        SynthgenError: Data of different kinds, tables that lack a column, or images of a class that real ones have not.
+    """
+    if holdout is not None and not isinstance(holdout, type(real)):
+        raise SynthgenError(
+            f"evaluate: found {type(holdout).__name__} as holdout, expected {type(real).__name__} as the real data"
+        )
+    hashes = {
+        side: fingerprint(data)
+        for side, data in (("real", real), ("holdout", holdout), ("synthetic", synthetic))
+        if data is not None
+    }
+    if isinstance(real, pd.DataFrame) and isinstance(synthetic, pd.DataFrame):
+        # As in training, a column's name is a text.
+        tables = [
+            side.rename(columns=str) if isinstance(side, pd.DataFrame) else None for side in (real, synthetic, holdout)
+        ]
+        (train, fake, held), dates = _without_dates(tables)
+        assert train is not None
+        assert fake is not None
+        schema, left_out = _measurable(train, target)
+        report = table_report(
+            train,
+            held,
+            fake,
+            schema,
+            sensitive=[sensitive] if isinstance(sensitive, str) else sensitive,
+            name=name,
+            seed=seed,
+            progress=progress,
+        )
+        if dates:
+            report.notes.append(f"Dates were measured as seconds since 1970: {', '.join(dates)}.")
+        report.notes += left_out
+    elif isinstance(real, Images) and isinstance(synthetic, Images):
+        report = image_report(
+            (real.pixels, real.labels),
+            (holdout.pixels, holdout.labels_among(real.classes, "holdout")) if isinstance(holdout, Images) else None,
+            (synthetic.pixels, synthetic.labels_among(real.classes, "synthetic")),
+            classes=list(real.classes),
+            name=name,
+            seed=seed,
+            progress=progress,
+            extractor=extractor,
+        )
+    else:
+        raise SynthgenError(
+            f"evaluate: found {type(real).__name__} as real and {type(synthetic).__name__} as synthetic; "
+            "expected two tables or two sets of images"
+        )
+    report.made = {**(made or {}), "data (SHA-256)": hashes, "seed": seed, "versions": _versions()}
+    return report
+
+
+def _without_dates(tables: Sequence[pd.DataFrame | None]) -> tuple[list[pd.DataFrame | None], list[str]]:
+    """The tables with the first one's columns of dates as seconds, and these columns' names."""
+    real = tables[0]
+    assert real is not None
+    dates = [name for name in real.columns if pd.api.types.is_datetime64_any_dtype(real[name])]
+    if not dates:
+        return list(tables), []
+    turned = []
+    for table in tables:
+        if table is not None:
+            own = [name for name in dates if name in table]
+            table = table.assign(**{name: _seconds(table[name]) for name in own})
+        turned.append(table)
+    return turned, dates
+
+
+def _seconds(values: pd.Series) -> pd.Series:
+    try:
+        moments = pd.to_datetime(values, utc=True)
+    except (ValueError, TypeError) as error:
+        raise SynthgenError(
+            f"column {values.name!r}: holds dates in the real table, found something else: {error}"
+        ) from None
+    return (moments - pd.Timestamp(0, tz="UTC")).dt.total_seconds()
+
+
+def _measurable(frame: pd.DataFrame, target: str | None) -> tuple[TableSchema, list[str]]:
+    """The schema of the columns that can be measured, and notes on those that cannot."""
+    try:
+        return infer_schema(frame, target), []
+    except SynthgenError:
+        if frame.empty or not frame.columns.is_unique:
+            raise
+    kept, notes = [], []
+    for name in frame.columns:
+        try:
+            infer_schema(frame[[name]])
+        except SynthgenError as error:
+            if name == target:
+                raise
+            notes.append(f"Not measured: {error}.")
+        else:
+            kept.append(name)
+    if not kept:
+        raise SynthgenError(f"no column can be measured. {notes[0]}")
+    return infer_schema(frame[kept], target), notes
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

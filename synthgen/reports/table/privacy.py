@@ -1,0 +1,73 @@
+"""First signals of a table's privacy: records that came through."""
+
+from synthgen.metrics.table.privacy import ClosestRecords, closest_records, copied_rows
+from synthgen.reports.report import Figure, Report
+from synthgen.reports.table.sides import Sides
+
+__all__ = ["add_privacy"]
+
+RARE = 1e-2
+"""p-values under this are told as a sign of copying."""
+
+
+def add_privacy(report: Report, sides: Sides) -> ClosestRecords | None:
+    """Exact and near copies, and how synthetic rows lie between training and holdout rows; the latter, if measured."""
+    copied = Figure(
+        "Copied rows",
+        0.0,
+        "privacy",
+        "no more than real",
+        "Share of synthetic rows that occur exactly among the training rows; tables of few columns repeat by chance. "
+        "Rows that were all but copied are not counted, so 0 proves no privacy.",
+        percent=True,
+        key=True,
+    )
+    exact = copied_rows(sides.train, sides.synthetic)
+    if sides.holdout is None:
+        report.figures.append(copied.measured(exact))
+        return None
+    report.figures.append(copied.measured(exact, copied_rows(sides.train, sides.holdout)))
+    found = closest_records(sides.train, sides.holdout, sides.synthetic, sides.schema, seed=sides.seed)
+    report.figures += [
+        Figure(
+            "Near copies",
+            0.0,
+            "privacy",
+            "no more than real",
+            "Share of synthetic rows as near to a training row as only 1 % of holdout rows are.",
+            percent=True,
+        ).measured(found.near_copies, found.near_real),
+        Figure(
+            "Nearer to training",
+            0.0,
+            "privacy",
+            "closer to 0.5",
+            "Share of synthetic rows that lie nearer to a training row than to any of as many holdout rows. A "
+            "few copies "
+            "hardly move it.",
+            floor=0.5,
+            key=True,
+        ).measured(found.share),
+        Figure(
+            "Distance ratio",
+            0.0,
+            "privacy",
+            "closer to 1",
+            "Median distance to the closest training row, over that to the closest holdout row. Below 1 is nearer to "
+            "training. It proves no privacy.",
+            floor=1.0,
+        ).measured(found.ratio),
+        Figure(
+            "Copying test p",
+            found.p_value,
+            "privacy",
+            "higher",
+            f"How often chance alone would put so many training rows, {found.nearest_in_training:,} of "
+            f"{found.nearest:,}, "
+            f"among the real rows that synthetic ones come closest to. Under {RARE:g} is a sign of copying; a "
+            "large one "
+            "proves nothing.",
+            key=True,
+        ),
+    ]
+    return found

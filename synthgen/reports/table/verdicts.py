@@ -1,0 +1,151 @@
+"""The four faces of a synthetic table in plain words."""
+
+from collections.abc import Mapping, Sequence
+
+from synthgen.metrics.table.privacy import ClosestRecords
+from synthgen.metrics.table.utility import Scores
+from synthgen.reports.report import Report, Verdict
+from synthgen.reports.table.findings import GUESSING
+from synthgen.reports.table.privacy import RARE
+
+__all__ = ["add_verdicts"]
+
+NEARLY, PARTLY = 0.10, 0.25
+"""By how much a detector's AUC may lie further from ½ than its floor to be good, or good in part."""
+KEPT, PARTLY_KEPT = 0.95, 0.80
+"""Share of what TRTR reaches beyond guessing that TSTR keeps, for the same."""
+GAP, WIDE_GAP = 0.01, 0.05
+"""By how much a group's share may be off beyond the floor, for the same."""
+
+
+def add_verdicts(
+    report: Report,
+    target: str | None,
+    predictions: Mapping[str, Scores],
+    records: ClosestRecords | None,
+    sensitive: Sequence[str],
+) -> None:
+    """One verdict a face; what was not measured is said to be not known."""
+    report.verdicts = [
+        _fidelity(report),
+        _utility(report, target, predictions),
+        _privacy(report, records),
+        _fairness(report, sensitive, bool(predictions)),
+    ]
+
+
+def _fidelity(report: Report) -> Verdict:
+    if not any(figure.name == "Detector AUC" for figure in report.figures):
+        return Verdict("fidelity", "unknown", "There are too few rows to say.")
+    detector = report.figure("Detector AUC")
+    floor = 0.5 if detector.floor is None else detector.floor
+    excess = abs(detector.value - 0.5) - abs(floor - 0.5)
+    beside = "" if detector.floor is None else f" beside {floor:.2f} for real rows"
+    auc = f"(AUC {detector.value:.2f}{beside})"
+    if detector.value < 0.5 - NEARLY and not detector.as_real:
+        level = "mixed"
+        said = (
+            f"The detector does worse than guessing {auc}, as where synthetic rows repeat the rows that it is set on."
+        )
+    elif detector.as_real or excess <= 0:
+        level, said = "good", f"Boosted trees cannot tell synthetic rows from real ones {auc}."
+    elif excess <= NEARLY:
+        level, said = "good", f"Boosted trees hardly tell synthetic rows from real ones {auc}."
+    elif excess <= PARTLY:
+        level, said = "mixed", f"Boosted trees tell a part of the synthetic rows from real ones {auc}."
+    else:
+        level, said = "poor", f"Boosted trees tell most synthetic rows from real ones {auc}."
+    parts = []
+    for name, what in (("Shape error", "Columns"), ("Trend error", "pairs of columns")):
+        sized = next((one for one in report.figures if one.name == f"{name} at holdout size"), None)
+        whole = next((one for one in report.figures if one.name == name), None)
+        if (figure := sized or whole) is not None:
+            beside = f" (real rows: {figure.beside()})" if figure.floor is not None else ""
+            parts.append(f"{what} are off by {figure.shown()}{beside}")
+    return Verdict("fidelity", level, f"{said} {', '.join(parts)}.")
+
+
+def _utility(report: Report, target: str | None, predictions: Mapping[str, Scores]) -> Verdict:
+    if target is None:
+        return Verdict("utility", "unknown", "No target was named: whether the rows are of use was not measured.")
+    if not predictions:
+        figure = next(one for one in report.figures if one.face == "utility")
+        text = (
+            f"A model that learned {target} from synthetic rows reaches {figure.name.removeprefix('TSTR ')} "
+            f"{figure.shown()} on training rows. Without a holdout that says little: copies reach the most."
+        )
+        return Verdict("utility", "unknown", text)
+    name, made = next(iter(predictions["TSTR"].estimates.items()))
+    real = predictions["TRTR"].estimates[name]
+    reach = real.value - GUESSING[name]
+    kept = (made.value - GUESSING[name]) / reach if reach > 0 else float("nan")
+    numbers = f"({name} {made.value:.3f} beside {real.value:.3f})"
+    if not reach > 0:
+        return Verdict("utility", "unknown", f"Not even real rows let a model predict {target} {numbers}.")
+    if made.high >= real.value or kept >= KEPT:
+        same = "as well as" if made.high >= real.value else "nearly as well as"
+        text = (
+            f"A model that learned {target} from synthetic rows works {same} one that learned from real rows {numbers}."
+        )
+        return Verdict("utility", "good", text)
+    text = (
+        f"A model that learned {target} from synthetic rows keeps {100 * max(kept, 0):.0f} % of what real rows "
+        f"teach {numbers}."
+    )
+    return Verdict("utility", "mixed" if kept >= PARTLY_KEPT else "poor", text)
+
+
+def _privacy(report: Report, records: ClosestRecords | None) -> Verdict:
+    copied = report.figure("Copied rows")
+    if records is None:
+        text = (
+            f"{copied.shown()} of synthetic rows are exact copies of training rows. Without a holdout nobody "
+            "can say how "
+            "many would be so by chance."
+        )
+        return Verdict("privacy", "unknown", text)
+    copies = (
+        f"{copied.shown()} of synthetic rows are exact copies, beside {copied.beside()} of rows that training "
+        "has not seen"
+    )
+    if records.p_value < RARE:
+        chance = f"chance alone would hardly put synthetic rows so close to them (p = {records.p_value:.2g})"
+        return Verdict("privacy", "poor", f"Training rows came through: {chance}. {copies}.")
+    if copied.floor is not None and copied.value > copied.floor and not copied.as_real:
+        text = (
+            f"{copies}. Yet they lie no closer to training rows than to rows that training has not seen "
+            f"(p = {records.p_value:.2g}), as rows do that are common everywhere. That proves no privacy."
+        )
+        return Verdict("privacy", "mixed", text)
+    text = (
+        "No sign of copying was found: synthetic rows lie no closer to training rows than to rows that "
+        "training has not "
+        f"seen (p = {records.p_value:.2g}). That proves no privacy; an attack may still learn who was in the "
+        "training data."
+    )
+    return Verdict("privacy", "good", text)
+
+
+def _fairness(report: Report, sensitive: Sequence[str], predicted: bool) -> Verdict:
+    if not sensitive:
+        return Verdict("fairness", "unknown", "No sensitive column was named: groups were not compared.")
+    gaps = [one for one in report.figures if one.name.startswith("Representation gap")]
+    worst = max(gaps, key=lambda one: one.value - (one.floor or 0.0))
+    excess = 0.0 if worst.as_real else worst.value - (worst.floor or 0.0)
+    by = worst.name.removeprefix("Representation gap ").strip("()")
+    said = f"The share of a group by {by} is off by {worst.shown()} at most (real rows: {worst.beside()})."
+    widened = [
+        one
+        for one in report.figures
+        if one.face == "fairness" and one.reference is not None and one.low is not None and one.low > one.reference
+    ]
+    level = "good" if excess <= GAP else "mixed" if excess <= WIDE_GAP else "poor"
+    if widened:
+        first = widened[0]
+        said += (
+            f" Models that learn from it treat groups more differently: {first.name} {first.shown()}, {first.beside()}."
+        )
+        level = "mixed" if level == "good" else level
+    elif predicted:
+        said += " Models that learn from it treat groups no more differently than those that learn from real rows."
+    return Verdict("fairness", level, said)

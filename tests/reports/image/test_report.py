@@ -1,0 +1,127 @@
+import numpy as np
+import pytest
+
+from synthgen.errors import SynthgenError
+from synthgen.metrics.image.fidelity import frechet_distance
+from synthgen.metrics.image.memorisation import memorisation
+from synthgen.reports.image.pictures import channels_shown, picture
+from synthgen.reports.image.report import image_report
+from tests.browser import needs_chromium, opened
+from tests.images import digits, digits_classifier
+
+CLASSES = [f"digit {i}" for i in range(10)]
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    return digits_classifier()
+
+
+@pytest.fixture(scope="module")
+def noisy():
+    (images, labels), _ = digits()
+    random = np.random.default_rng(0)
+    return np.clip(images[:500] + random.normal(0, 60, (500, 1, 8, 8)), 0, 255).astype(np.uint8), labels[:500]
+
+
+@pytest.fixture(scope="module")
+def report(classifier, noisy):
+    train, holdout = digits()
+    return image_report(train, holdout, noisy, classes=CLASSES, name="digits", classifier=classifier)
+
+
+def test_noise_is_worse_than_its_floor(report):
+    for name in ("FD-cnn-digits", "KD-cnn-digits"):
+        assert report[name] > 2 * abs(report.figure(name).floor)
+    assert not report.figure("FD-cnn-digits").as_real
+    assert report["Precision-cnn-digits"] < report.figure("Precision-cnn-digits").floor
+    assert report["Recognised as its class"] < report.figure("Recognised as its class").floor
+    assert 0.5 < report["TSTR accuracy"] < report.figure("TSTR accuracy").reference
+    assert report.figure("TRTR + synthetic accuracy").reference == report.figure("TSTR accuracy").reference
+    assert not any("FID" in one.name for one in report.figures)
+
+
+def test_figures_are_those_of_the_metrics(report, classifier, noisy):
+    (train, _), (holdout, _) = digits()
+    known = classifier.features(train).astype(np.float32)
+    expected = frechet_distance(classifier.features(holdout).astype(np.float32), known)
+    assert report.figure("FD-cnn-digits").floor == pytest.approx(expected, rel=1e-5)
+    found = memorisation(train, holdout, noisy[0])
+    assert report["Memorisation ratio"] == found.ratio.value
+    assert report["Memorisation test p"] == found.p_value
+
+
+def test_what_is_wrong_is_said(report):
+    levels = {one.face: one.level for one in report.verdicts}
+    assert levels["fidelity"] in ("mixed", "poor")
+    assert levels["privacy"] == "poor"  # noise on training images
+    assert levels["fairness"] == "unknown"
+    assert report.findings[0].text.startswith("Synthetic images lean towards training images")
+    classes = [one for one in report.findings if one.subject]
+    assert classes
+    for one in classes:
+        row = next(row for row in report.details["classes"] if row["class"] == one.subject[0])
+        assert one.severity == pytest.approx(row["real"] - row["synthetic"])
+
+
+def test_held_out_images_are_as_they_should_be(classifier):
+    (images, labels), _ = digits()
+    parts = [(images[part], labels[part]) for part in (slice(0, 800), slice(800, 1100), slice(1100, 1400))]
+    report = image_report(*parts, classes=CLASSES, name="digits", classifier=classifier)
+    assert report.verdicts[0].level == report.verdicts[2].level == "good"
+    assert report.figure("FD-cnn-digits").as_real
+
+
+def test_copies_show(classifier):
+    train, holdout = digits()
+    copies = (train[0][:400], None)
+    report = image_report(train, holdout, copies, classes=CLASSES, name="digits", classifier=classifier)
+    assert report["Memorisation ratio"] == 0
+    assert report["Memorisation test p"] < 0.01
+    assert report.sections[1].html.count("exact copy") == 16
+    assert any("Synthetic images carry no labels" in note for note in report.notes)
+    assert "Recognised as its class" not in [one.name for one in report.figures]
+
+
+def test_without_labels_and_holdout():
+    (images, _), _ = digits()
+    parts = []
+    report = image_report(
+        (images[:300], None), None, (images[300:400], None), name="digits", progress=lambda *part: parts.append(part)
+    )
+    assert "FD-cnn-rotations-digits" in [one.name for one in report.figures]
+    assert all(one.floor is None for one in report.figures)
+    assert any("No holdout" in note for note in report.notes)
+    assert any("tells rotations" in note for note in report.notes)
+    assert {one.level for one in report.verdicts} == {"unknown"}
+    assert parts[0] == ("training a classifier of the real images", 0.0)
+
+
+def test_pictures_of_other_channels():
+    images = np.zeros((2, 5, 8, 8), np.uint8)
+    assert "first three" in channels_shown(5)
+    assert "first one" in channels_shown(2)
+    assert channels_shown(3) is None
+    assert 'width="98" height="48"' in picture(images, "two")
+    assert 'width="98"' in picture(images[:, :2], "two")
+
+
+def test_errors():
+    (images, labels), _ = digits()
+    with pytest.raises(SynthgenError, match=r"synthetic images have shape \(1, 8, 7\), training images \(1, 8, 8\)"):
+        image_report((images, None), None, (images[..., :7], None))
+    with pytest.raises(SynthgenError, match="training labels: expected 0 to 1 for 2 classes, found 0 to 9"):
+        image_report((images, labels), None, (images, labels), classes=["a", "b"])
+    with pytest.raises(SynthgenError, match="at least 5 synthetic images, found 2"):
+        image_report((images, None), None, (images[:2], None))
+
+
+@needs_chromium
+def test_the_page_shows_pictures_in_a_browser_and_asks_no_network(report, tmp_path):
+    with opened(report.to_html(tmp_path / "report.html"), width=390, dark=True) as browser:
+        browser.scroll_through()
+        assert browser.complaints == []
+        assert browser.asked == []
+        assert browser.page.locator("img").count() == 2 * 10 + 16
+        assert browser.page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert "digit 7" in browser.page.inner_text("body")
