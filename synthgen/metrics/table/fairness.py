@@ -16,7 +16,7 @@ from synthgen.metrics.intervals import Estimate
 from synthgen.metrics.table.columns import checked, numbers, value_codes
 from synthgen.metrics.table.scores import Predictions, auc_and_precision, multiplicities, with_spread
 
-__all__ = ["GroupScores", "Representation", "group_scores", "representation", "representation_gap"]
+__all__ = ["GroupScores", "Representation", "group_scores", "representation"]
 
 QUANTILES = 4
 EXPECTED = 3  # rows, of which none turns up once in twenty times
@@ -97,28 +97,6 @@ def representation(
     gaps = np.append(shares["gap"].abs().max(), np.abs(drawn[1] - drawn[0]).max(1))
     vanished = (counts[0] > 0) & (counts[1] == 0) & (shares["real"] * len(synthetic) >= EXPECTED)
     return Representation(shares, with_spread(gaps), tuple(shares.index[vanished]))
-
-
-def representation_gap(real: pd.DataFrame, synthetic: pd.DataFrame, schema: TableSchema, column: str) -> float:
-    """Largest difference of a group's share between real and synthetic rows.
-
-    max over groups g of |P_real(g) − P_synthetic(g)|, in [0, 1], 0 is best. A missing value is a group. It says whether
-    groups are as frequent as they were, not whether their rows are as good.
-
-    Args:
-        real: Real rows.
-        synthetic: Synthetic rows.
-        schema: What the columns are.
-        column: The sensitive column.
-
-    Raises:
-        SynthgenError: When it is not a column.
-    """
-    name = schema[column].name
-    codes, _ = value_codes([real[name], synthetic[name]])
-    groups = 1 + max(int(side.max()) for side in codes)
-    shares = [np.bincount(side, minlength=groups) / len(side) for side in codes]
-    return float(np.abs(shares[0] - shares[1]).max())
 
 
 def group_scores(
