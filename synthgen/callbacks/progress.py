@@ -1,5 +1,7 @@
 """A progress bar and metrics that count examples, and that never make the device wait for each step."""
 
+import resource
+import sys
 import time
 from typing import Any
 
@@ -7,11 +9,11 @@ import torch
 from pytorch_lightning import Callback, Trainer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-__all__ = ["MetricsLog", "ProgressBar"]
+__all__ = ["MetricsLog", "ProgressBar", "peak_memory"]
 
 
 class ProgressBar(Callback):
-    """Examples seen, speed, loss and time left, redrawn by time.
+    """Examples seen, speed, loss, memory and time left, redrawn by time.
 
     Args:
         every: Seconds between two redraws; each reads one loss from the device.
@@ -32,10 +34,11 @@ class ProgressBar(Callback):
             TextColumn("training"),
             BarColumn(),
             TextColumn("{task.fields[seen]} examples, {task.fields[rate]}/s, {task.fields[losses]}"),
+            TextColumn("{task.fields[memory]}"),
             TimeRemainingColumn(),
             refresh_per_second=4,
         )
-        self._task = self._bar.add_task("training", total=None, seen="0", rate="–", losses="loss –")
+        self._task = self._bar.add_task("training", total=None, seen="0", rate="–", losses="loss –", memory="")
         self._begun = (time.monotonic(), pl_module.samples_seen)
         self._bar.start()
 
@@ -53,6 +56,7 @@ class ProgressBar(Callback):
             seen=f"{pl_module.samples_seen:,}",
             rate=f"{(pl_module.samples_seen - seen) / max(now - begun, 1e-9):,.0f}",
             losses=", ".join(f"{name} {float(value):.3f}" for name, value in pl_module.latest.items()),
+            memory=f"{peak_memory(pl_module.device):.1f} GB",
         )
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
@@ -70,7 +74,10 @@ class ProgressBar(Callback):
 
 
 class MetricsLog(Callback):
-    """Hands losses and speed to the loggers, counted in examples seen.
+    """Hands losses, speed, memory and time left to the loggers, counted in examples seen.
+
+    "peak_memory_gb" is the most that tensors on a CUDA device have taken, or else the most that the process has, in
+    10⁹ bytes; "seconds_left" is what the rest of the budget takes at the speed since the last row, once it is fixed.
 
     Args:
         every: Steps between two rows.
@@ -95,7 +102,10 @@ class MetricsLog(Callback):
             return
         now, (then, seen) = time.monotonic(), self._since
         metrics = {f"train/{name}": float(total) / self._steps for name, total in self._sum.items()}
-        metrics["samples_per_second"] = (pl_module.samples_seen - seen) / max(now - then, 1e-9)
+        rate = (pl_module.samples_seen - seen) / max(now - then, 1e-9)
+        metrics |= {"samples_per_second": rate, "peak_memory_gb": peak_memory(pl_module.device)}
+        if pl_module.budget is not None:
+            metrics["seconds_left"] = max(pl_module.budget - pl_module.samples_seen, 0) / max(rate, 1e-9)
         for logger in trainer.loggers:
             logger.log_metrics(metrics, step=pl_module.samples_seen)
         self._sum, self._steps, self._since = {}, 0, (now, pl_module.samples_seen)
@@ -113,3 +123,11 @@ class MetricsLog(Callback):
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
         for logger in trainer.loggers:
             logger.log_metrics(metrics, step=pl_module.samples_seen)
+
+
+def peak_memory(device: torch.device) -> float:
+    """The most memory that was taken so far, in 10⁹ bytes: by tensors on a CUDA device, or else by the process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1 if sys.platform == "darwin" else 1024) / 1e9
