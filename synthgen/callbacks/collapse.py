@@ -106,7 +106,7 @@ class CollapseMonitor(Look):
         if self.low == 2:
             what = ", ".join(f"{name} {value:.2f}" for name, value in lost.items())
             found.alarm = f"the generator repeats itself ({what}; real examples have 1)"
-        elif self.high == 2:
+        if self.high == 2:
             found.note = (
                 "the discriminator tells training from validation examples "
                 f"(r_v = {ratio:.2f}): augmentation or more data would help"

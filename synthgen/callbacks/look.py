@@ -17,7 +17,6 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.utilities.seed import isolate_rng
 
 from synthgen.data.images.images import Images
-from synthgen.data.module import DataModule
 from synthgen.errors import SynthgenError, nearest
 from synthgen.metrics.image.classifier import DomainClassifier
 from synthgen.metrics.image.reference import domain_classifier, reference_features
@@ -82,12 +81,12 @@ class Real:
     """Real data as looks compare with it: the same rows and the same features at every look.
 
     Args:
-        data: Loaded data.
+        data: A `TableDataModule` or an `ImageDataModule`, loaded.
         rows: Real rows that as many synthetic ones are held against, at most.
         progress: Told what is being prepared, and the share that is done.
     """
 
-    def __init__(self, data: DataModule, rows: int, progress: Callable[[str, float], None] | None = None) -> None:
+    def __init__(self, data: Any, rows: int, progress: Callable[[str, float], None] | None = None) -> None:
         self.data = data
         self.rows = rows
         self.tell = progress or (lambda *_: None)

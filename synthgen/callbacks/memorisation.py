@@ -3,11 +3,14 @@
 import math
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from synthgen.callbacks.look import Drawn, Found, Look, Real, check_policy
+from synthgen.callbacks.look import Drawn, Found, Look, Real, check_policy, some
 from synthgen.errors import SynthgenError
-from synthgen.metrics.image.memorisation import memorisation
+from synthgen.metrics.image.memorisation import exchange_test, memorisation
+from synthgen.metrics.neighbours import nearest_neighbours
+from synthgen.metrics.table.distances import RowEmbedding
 from synthgen.metrics.table.privacy import closest_records
 from synthgen.models.base import Model
 
@@ -21,6 +24,8 @@ _GROWTH = 1.25
 _RESAMPLES = 999
 # Images that are searched, and rows on each side.
 _REFERENCES = 10_000
+# Of a sample among real rows.
+_NEIGHBOURS = 8
 
 
 class MemorisationWatch(Look):
@@ -28,8 +33,8 @@ class MemorisationWatch(Look):
 
     Training and validation examples were split at random, so that a model which has learned the distribution, and not
     the examples, comes as close to the one as to the other. Tables are tested by `closest_records`, images by
-    `exchange_test` in grey levels. Where the data was split by an entity, one row of each is looked at: rows of one
-    person are no independent witnesses.
+    `exchange_test` in grey levels. Rows of one person are no independent witnesses: where a table was split by an
+    entity, figures look at one row of each, and entities with all their rows are what `exchange_test` exchanges.
 
     The figures are "copied", the share of samples as near to a training example as the nearest 1 % of validation
     examples are, beside "copied_real", 0.01 or more where real examples repeat themselves; "memorisation_ratio", the
@@ -72,16 +77,16 @@ class MemorisationWatch(Look):
         """Measures, and tests if it is time."""
         if not self.names:
             return Found()
-        figures = _closeness(drawn, _RESAMPLES)
+        figures, exact = _closeness(drawn, _RESAMPLES)
         found = Found(figures)
         if self.alarmed or not (drawn.last or drawn.seen >= _GROWTH * self._tested):
             return found
         self.tests, self._tested = self.tests + 1, drawn.seen
         least = self.level / (self.tests * (self.tests + 1))
         p_value = figures["memorisation_p"]
-        if drawn.real.images and p_value <= 2 * self.level and least < 1 / (1 + _RESAMPLES):
+        if not exact and p_value <= 2 * self.level and least < 1 / (1 + _RESAMPLES):
             # So small a probability takes more exchanges to see; the first ones only say whether that is worth it.
-            p_value = _closeness(drawn, math.ceil(1 / least))["memorisation_p"]
+            p_value = _closeness(drawn, math.ceil(1 / least))[0]["memorisation_p"]
         if p_value <= least:
             self.alarmed = True
             found.alarm = (
@@ -100,38 +105,41 @@ class MemorisationWatch(Look):
         self.tests, self._tested, self.alarmed = state["tests"], state["tested"], state["alarmed"]
 
 
-def _closeness(drawn: Drawn, resamples: int) -> dict[str, float]:
+def _closeness(drawn: Drawn, resamples: int) -> tuple[dict[str, float], bool]:
+    """The figures of one look, and whether their p-value is exact and not one of random exchanges."""
     data = drawn.real.data
     if drawn.real.images:
-        found = memorisation(
-            data.train.pixels,
-            data.validation.pixels,
-            drawn.synthetic.pixels,
-            references=_REFERENCES,
-            resamples=resamples,
-            pairs=1,
-        )
-        copied, copied_real = found.copied.value, found.copied_real
-        return {
-            "copied": copied,
-            "copied_real": copied_real,
-            "memorisation_ratio": found.ratio.value,
-            "memorisation_p": found.p_value,
-        }
+        train, held, synthetic = data.train.pixels, data.validation.pixels, drawn.synthetic.pixels
+        found = memorisation(train, held, synthetic, references=_REFERENCES, resamples=resamples, pairs=1)
+        return _figures(found.copied.value, found.copied_real, found.ratio.value, found.p_value), False
     train, held = (_independent(drawn.real, part) for part in (data.train, data.validation))
     rows = closest_records(train, held, drawn.synthetic, data.codec.schema, references=_REFERENCES)
-    return {
-        "copied": rows.near_copies.value,
-        "copied_real": rows.near_real.value,
-        "memorisation_ratio": rows.ratio.value,
-        "memorisation_p": rows.p_value,
-    }
+    exact = data.entities is None
+    p_value = rows.p_value if exact else _entity_test(drawn, resamples)
+    return _figures(rows.near_copies.value, rows.near_real.value, rows.ratio.value, p_value), exact
+
+
+def _figures(copied: float, copied_real: float, ratio: float, p_value: float) -> dict[str, float]:
+    return {"copied": copied, "copied_real": copied_real, "memorisation_ratio": ratio, "memorisation_p": p_value}
+
+
+def _entity_test(drawn: Drawn, resamples: int) -> float:
+    """`exchange_test` of whole entities: which of them are for training was drawn, and not which rows."""
+    data = drawn.real.data
+    # In random order, as the first of equally near rows is taken.
+    pool = some(pd.concat([data.train, data.validation]), _REFERENCES)
+    embedding = RowEmbedding([pool], data.codec.schema)
+    distances, rows = nearest_neighbours(
+        embedding.transform(drawn.synthetic), embedding.transform(pool), min(_NEIGHBOURS, len(pool))
+    )
+    numbers, names = pd.factorize(data.entities[pool.index])
+    training = np.isin(names, data.entities[data.train.index])
+    return exchange_test(distances, numbers[rows], training, resamples=resamples)
 
 
 def _independent(real: Real, part: Any) -> Any:
     """One row of each entity, drawn at random; all rows, and all images, where no entity was named."""
-    entities = getattr(real.data, "entities", None)
-    if entities is None or not isinstance(part, pd.DataFrame):
+    if real.images or real.data.entities is None:
         return part
     shuffled = part.sample(frac=1, random_state=0)
-    return shuffled[~entities[shuffled.index].duplicated()]
+    return shuffled[~real.data.entities[shuffled.index].duplicated()]

@@ -1,5 +1,6 @@
 """Looks at samples while a model trains: when, at what cost to training, and who is told."""
 
+import os
 import subprocess
 import sys
 import time
@@ -238,9 +239,8 @@ from synthgen.training.fit import fit_model
 from synthgen.training.run_folder import RunFolder
 from tests.callbacks.runs import all_looks, config_of, data_for
 
-if __name__ == "__main__":
-    folder, devices = Path(sys.argv[1]), int(sys.argv[2])
-    torch.set_num_threads(1)
+
+def watched(folder, devices):
     config = {**config_of("image/vae")["model"]}
     config["optimization"] = {**config["optimization"], "lr": 0.0}  # the two runs are to have the same weights
     data = data_for("image/vae")
@@ -249,17 +249,23 @@ if __name__ == "__main__":
     trainer = partial(Trainer, accelerator="cpu", devices=devices, strategy="ddp" if devices > 1 else "auto")
     looks = Evaluation(every=256, samples=200, share=None, looks=all_looks())
     fit_model(model, data, trainer, RunFolder(folder), Budget(512), callbacks=[looks], loggers=[CSVLogger(str(folder))])
+
+
+if __name__ == "__main__":
+    watched(Path(sys.argv[1]), 2)
 """
 
 
 def test_two_processes_find_the_same_figures_as_one(tmp_path):
-    (tmp_path / "program.py").write_text(PROGRAM)
-    for devices in (1, 2):
-        command = [sys.executable, str(tmp_path / "program.py"), str(tmp_path / str(devices)), str(devices)]
-        ended = subprocess.run(
-            command, capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=240, check=False
-        )
-        assert ended.returncode == 0, ended.stderr[-3000:]
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    scope = {}
+    exec(PROGRAM, scope)
+    scope["watched"](tmp_path / "1", 1)
+    place = {"cwd": Path(__file__).parents[2], "env": {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}}
+    command = [sys.executable, str(program), str(tmp_path / "2")]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, **place)
+    assert ended.returncode == 0, ended.stderr[-3000:]
     one, two = (history(tmp_path / str(devices)) for devices in (1, 2))
     pd.testing.assert_frame_equal(one, two, check_exact=True)
     assert one["samples_seen"].tolist() == [256, 512]
