@@ -17,7 +17,7 @@ _FEWEST = 20
 class Fidelity(Look):
     """Fidelity of samples; compare its figures within a run, as they depend on the number of samples.
 
-    Tables, against as many validation rows (training rows where there are none for validation): "shape_error" and
+    Tables, against as many validation rows (training rows where these are fewer than 100): "shape_error" and
     "trend_error", in [0, 1], 0 is best; "detector_auc" of boosted trees, 0.5 is best, 1 is worst.
 
     Images, over features of a small classifier of the training images, which figures are named after, and against at

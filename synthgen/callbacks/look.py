@@ -31,6 +31,8 @@ POLICIES = ("warn", "stop")
 
 # Training images whose features samples are held against: more would cost time at every look and tell little more.
 _REFERENCES = 5_000
+# Validation rows that say more of the distribution than of chance.
+_ENOUGH = 100
 
 
 @dataclass
@@ -98,8 +100,9 @@ class Real:
 
     @cached_property
     def compared(self) -> Any:
-        """At most `rows` validation rows, or training rows where there are none for validation."""
-        return some(self.data.train if self.data.validation is None else self.data.validation, self.rows)
+        """At most `rows` validation rows, or training rows where there are fewer than 100 for validation."""
+        held = self.data.validation
+        return some(self.data.train if held is None or len(held) < _ENOUGH else held, self.rows)
 
     @cached_property
     def train(self) -> Any:
