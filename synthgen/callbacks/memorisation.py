@@ -22,8 +22,8 @@ _FEWEST = 50
 _GROWTH = 1.25
 # Random exchanges of a first look at images; more are made where these are not enough to tell.
 _RESAMPLES = 999
-# Images that are searched, and rows on each side.
-_REFERENCES = 10_000
+# Real examples among which a sample's nearest ones are sought, or on each side of them.
+_REFERENCES = 5_000
 # Of a sample among real rows.
 _NEIGHBOURS = 8
 
