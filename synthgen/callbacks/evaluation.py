@@ -15,7 +15,7 @@ from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 from rich.progress import Progress
 
-from synthgen.callbacks.look import Drawn, Found, Look, Real, draw, picture_file, untouched
+from synthgen.callbacks.look import Drawn, Found, Look, Real, draw, untouched
 from synthgen.callbacks.progress import ProgressBar
 from synthgen.errors import SynthgenError
 from synthgen.files import replacing
@@ -221,7 +221,8 @@ class Evaluation(Callback):
             logger.log_metrics({**figures, "eval/seconds": seconds, "eval/share": share}, step=model.samples_seen)
         for name, part in zip(self.looks, found):
             if part.picture is not None and trainer.is_global_zero:
-                file = picture_file(Path(trainer.default_root_dir), model.samples_seen)
+                # In the order of their names, pictures are in the order of training.
+                file = Path(trainer.default_root_dir) / "samples" / f"{model.samples_seen:010d}.png"
                 with replacing(file) as partial:
                     part.picture.save(partial, format="png")
                 _show(trainer, name, part.picture, model.samples_seen)

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -103,11 +102,6 @@ class Real:
         """At most `rows` validation rows, or training rows where there are fewer than 100 for validation."""
         held = self.data.validation
         return some(self.data.train if held is None or len(held) < _ENOUGH else held, self.rows)
-
-    @cached_property
-    def train(self) -> Any:
-        """As many training rows as `compared` has."""
-        return some(self.data.train, len(self.compared))
 
     @cached_property
     def classifier(self) -> DomainClassifier:
@@ -211,8 +205,3 @@ def check_policy(name: str, policy: str) -> None:
     """
     if policy not in POLICIES:
         raise SynthgenError(f"{name}.policy: found {policy!r}: {nearest(policy, POLICIES)}")
-
-
-def picture_file(folder: Path, seen: int) -> Path:
-    """Where the picture of a look is kept; in the order of files, pictures are in the order of training."""
-    return folder / "samples" / f"{seen:010d}.png"
