@@ -67,7 +67,7 @@ class Evaluation(Callback):
 
     def __init__(
         self,
-        every: int = 50_000,
+        every: int = 20_000,
         samples: int = 1024,
         share: float | None = 0.1,
         looks: dict[str, Look | None] | None = None,
