@@ -28,8 +28,8 @@ __all__ = ["Evaluation"]
 _SEED = 1_000_003
 # First steps that say nothing of a run's speed: kernels warm up, memory is claimed.
 _WARM_UP_STEPS = 5
-# Seconds before the first look under a cap: what a look costs is not known before, and most cost less than a second.
-_FIRST = 20.0
+# Seconds that a look is taken to cost before one has been timed.
+_ASSUMED = 5.0
 # Batches between two decisions by the clock that several processes take together.
 _AGREE_EVERY = 16
 
@@ -41,13 +41,13 @@ class Evaluation(Callback):
     the same samples, which all processes draw together and the first one looks at. Training stays the same to the bit:
     random states, modes and running statistics are put back.
 
-    `share` bounds the time that is spent so, that of drawing included. The first look, some 20 seconds after the
-    beginning, times a draw of the smallest number of samples, and draws as many as fit into the share of the time so
-    far; all later looks draw that many. Its own time then says how many examples a look costs at the run's speed: a
-    further one has to wait until all looks so far, itself and one more at the end of training fit into the share. The
-    last one always happens: in a run so short that two looks exceed the share, they do. How many samples, when the
-    first look came and what it cost hangs on the clock, is saved with the run, and holds for a run that goes on.
-    `share=None` looks by examples alone.
+    `share` bounds the time that is spent so, that of drawing included: a look has to wait until all looks so far,
+    itself and one more at the end of training fit into the share. That last one always happens, and in a run so short
+    that it alone exceeds the share it does. The first look is taken to cost 5 seconds, so that it comes after 100 under
+    a share of a tenth. It times a draw of the smallest number of samples, and draws as many as fit into the share of
+    the time so far; all later looks draw that many. Its own time says how many examples a look costs at the run's
+    speed. How many samples, when the first look came and what it cost hangs on the clock, is saved with the run, and
+    holds for a run that goes on. `share=None` looks by examples alone.
 
     What is computed once for all looks, such as a classifier of the images, is done before training and its clock, and
     kept on disk for further runs on the same data. A model of several stages is looked at in the last of them; one
@@ -155,7 +155,8 @@ class Evaluation(Callback):
             return False
         if self.cost is not None:
             return (self.count + 2) * self.cost <= seen
-        late = time.monotonic() - self._clock >= _FIRST
+        assert self.share is not None
+        late = self.share * (time.monotonic() - self._clock) >= 2 * _ASSUMED
         if trainer.world_size == 1:
             return late
         return self._steps % _AGREE_EVERY == 0 and trainer.strategy.broadcast(late)

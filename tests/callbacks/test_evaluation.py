@@ -72,7 +72,7 @@ def test_looks_stay_within_their_share_of_the_time(tmp_path, monkeypatch):
             time.sleep(0.05)
             return super().look(drawn)
 
-    monkeypatch.setattr(evaluation, "_FIRST", 0.3)
+    monkeypatch.setattr(evaluation, "_ASSUMED", 0.015)  # the first one after 0.3 s
     watch = looking(Slow(), every=16, share=0.1)
     _, ended = run(tmp_path, [watch], budget=16 * 600, model=one_stage(loss=slow_squared_error))
     assert watch.count >= 3
@@ -88,7 +88,7 @@ def test_only_as_many_samples_are_drawn_as_fit(tmp_path, monkeypatch):
             time.sleep(0.02)
             return super().sample_block(*arguments, **options)
 
-    monkeypatch.setattr(evaluation, "_FIRST", 0.5)
+    monkeypatch.setattr(evaluation, "_ASSUMED", 0.025)  # the first look after 0.5 s
     model = SlowToSample(list(one_stage(loss=slow_squared_error).stages))
     watch = looking(says := Says(), every=16, share=0.1, samples=1000)
     run(tmp_path, [watch], budget=16 * 150, model=model)
