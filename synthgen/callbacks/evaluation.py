@@ -47,7 +47,8 @@ class Evaluation(Callback):
     a share of a tenth. It times a draw of the smallest number of samples, and draws as many as fit into the share of
     the time so far; all later looks draw that many. Its own time says how many examples a look costs at the run's
     speed. How many samples, when the first look came and what it cost hangs on the clock, is saved with the run, and
-    holds for a run that goes on. `share=None` looks by examples alone.
+    holds for a run that goes on. `share=None` looks by examples alone. A run in time fixes its budget by its speed so
+    far, and exceeds its time by the looks that this speed does not hold, which is at most the share.
 
     What is computed once for all looks, such as a classifier of the images, is done before training and its clock, and
     kept on disk for further runs on the same data. A model of several stages is looked at in the last of them; one
