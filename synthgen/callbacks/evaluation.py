@@ -44,8 +44,8 @@ class Evaluation(Callback):
     `share` bounds the time that is spent so, that of drawing included: a look has to wait until all looks so far,
     itself and one more at the end of training fit into the share. That last one always happens, and in a run so short
     that it alone exceeds the share it does. The first look is taken to cost 5 seconds, so that it comes after 100 under
-    a share of a tenth. It times a draw of the smallest number of samples, and draws as many as fit into the share of
-    the time so far; all later looks draw that many. Its own time says how many examples a look costs at the run's
+    a share of a tenth. It times a draw of the smallest number of samples, and draws as many as fit into half the share
+    of the time so far; all later looks draw that many. Its own time says how many examples a look costs at the run's
     speed. How many samples, when the first look came and what it cost hangs on the clock, is saved with the run, and
     holds for a run that goes on. `share=None` looks by examples alone. A run in time fixes its budget by its speed so
     far, and exceeds its time by the looks that this speed does not hold, which is at most the share.
@@ -211,7 +211,8 @@ class Evaluation(Callback):
         begun, least = time.monotonic(), min(self.samples, model.block_size * trainer.world_size)
         first = draw(trainer, model, least, _SEED)
         seconds = time.monotonic() - begun
-        fits = int(self.share * (begun - self._clock) / max(seconds, 1e-9))
+        # One more look, at the end of training, is to fit into what this one leaves.
+        fits = int(self.share * (begun - self._clock) / 2 / max(seconds, 1e-9))
         self.drawn = int(trainer.strategy.broadcast(min(self.samples, least * max(1, fits))))
         return first if self.drawn == least else draw(trainer, model, self.drawn, _SEED)
 
