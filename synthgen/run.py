@@ -17,6 +17,7 @@ from pytorch_lightning.utilities.seed import isolate_rng
 from torch import nn
 
 from synthgen import __version__
+from synthgen.callbacks.look import Look
 from synthgen.configuration import build, check_targets
 from synthgen.data.module import DataModule
 from synthgen.errors import SynthgenError
@@ -111,7 +112,13 @@ def train(config: dict[str, Any], data: DataModule | None = None) -> Run:
         # Whatever may be wrong with the settings shows before anything is written.
         synthesizer = _build(config, data)
         callbacks = [build(callback) for callback in (config["callbacks"] or {}).values() if callback]
-        saving = Saving(config["save_every"], config["save_every_samples"], config["keep_best"])
+        saving = Saving(
+            config["save_every"],
+            config["save_every_samples"],
+            config["keep_best"],
+            config["best_by"],
+            config["best_mode"],
+        )
         budget = Budget(config["max_samples"], max_time)
         trainer = _trainer(config)
         with nullcontext() if getattr(rank_zero_only, "rank", 0) else locked(folder.path):
@@ -136,7 +143,7 @@ def train(config: dict[str, Any], data: DataModule | None = None) -> Run:
                 samples_seen=fitted.samples_seen,
                 budget=fitted.budget,
                 seconds=round(fitted.seconds, 1),
-                validation_loss=fitted.validation_loss,
+                best={config["best_by"]: fitted.best},
                 checkpoint=str(checkpoint),
                 manifest=sha256(checkpoint / "manifest.json"),
             )
@@ -176,7 +183,7 @@ def check_config(config: dict[str, Any], where: str) -> None:
     Raises:
         SynthgenError: It names anything else; nothing of it has been run.
     """
-    bases = (Model, nn.Module, Optimization, EMA, DataModule, Trainer, Callback, Logger)
+    bases = (Model, nn.Module, Optimization, EMA, DataModule, Trainer, Callback, Logger, Look)
     check_targets(config, bases, where, packages=("synthgen", "pytorch_lightning"), sources=True)
 
 

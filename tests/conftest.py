@@ -8,6 +8,14 @@ TINY_TABLE = ["network.width=32", "network.depth=1", "model.steps=4", "callbacks
 TINY_IMAGES = ["network.width=8", "network.blocks=1", "model.steps=2", "callbacks=none", "trainer=cpu"]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """Classifiers and features that tests make are kept for the tests after them, and not among a person's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SYNTHGEN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def people():
     """400 rows with every kind of column, a missing value in ten, and a dependence of income on age."""

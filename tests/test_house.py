@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "data": GROUND,
     "models": {"diffusion", "networks", "layout", "errors"},
     "training": GROUND | {"models", "data"},
-    "callbacks": GROUND | {"models", "data"},
+    "callbacks": GROUND | {"models", "data", "metrics"},
     "reports": GROUND | {"metrics"},
     "synthesizer": MIDDLE | {""},
     "run": MIDDLE | {"", "synthesizer"},

@@ -68,6 +68,8 @@ class AdversarialStage(Stage):
         discriminator_optimization: How the discriminator is.
         ema: Average of the generator that sampling uses, or None for the generator itself.
         share: Share of the model's budget.
+        score: (discriminator, encoded examples, generator) to scores, higher for more real, where these can be had of
+            examples by themselves.
     """
 
     optimizer_count = 2
@@ -84,6 +86,7 @@ class AdversarialStage(Stage):
         discriminator_optimization: Optimization,
         ema: EMA | None = None,
         share: float = 1.0,
+        score: Callable[[Any, Batch, torch.Generator], Tensor] | None = None,
     ) -> None:
         super().__init__(share)
         self.generator = generator
@@ -93,6 +96,7 @@ class AdversarialStage(Stage):
         self.generator_loss = generator_loss
         self.generator_optimization = generator_optimization
         self.discriminator_optimization = discriminator_optimization
+        self.score = score
         self.ema = ema
         self.average = deepcopy(generator).requires_grad_(False).eval() if ema else None
 
@@ -105,6 +109,16 @@ class AdversarialStage(Stage):
         """Both the generator and its average; the discriminator starts anew."""
         super().load_trained(state)
         self.generator.load_state_dict(state)
+
+    def scores(self, batch: Batch, generator: torch.Generator) -> Tensor:
+        """What the discriminator says of encoded examples, real or sampled; higher is more real.
+
+        Raises:
+            NotImplementedError: The stage was made without `score`.
+        """
+        if self.score is None:
+            raise NotImplementedError("the stage was made without `score`")
+        return self.score(self.discriminator, batch, generator)
 
     def optimizers(self) -> list[torch.optim.Optimizer]:
         """The generator's, then the discriminator's."""

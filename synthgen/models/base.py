@@ -3,7 +3,7 @@
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ class Model(LightningModule):
     Attributes:
         conditioning: How `sample` keeps to a condition: "exact", by "rejection", "approximate", or "none".
         block_size: Rows that are drawn together. Part of the model: another size gives other samples.
+        preview: Options with which `sample` is quicker and good enough to watch training by.
         samples_seen: Training examples seen so far, over all processes.
         budget: Training examples in all; None while a run in time has not yet fixed it.
         seed: Of the training noise.
@@ -39,6 +40,7 @@ class Model(LightningModule):
 
     conditioning: Literal["exact", "rejection", "approximate", "none"] = "none"
     block_size: int = 2048
+    preview: ClassVar[dict[str, Any]] = {}
     stages: Sequence[Stage]
 
     def __init__(self, stages: list[Stage]) -> None:

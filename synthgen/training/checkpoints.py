@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import EarlyStopping
 
-from synthgen.errors import SynthgenError
+from synthgen.errors import SynthgenError, nearest
 from synthgen.files import sync
 from synthgen.training.checkpoint_io import AtomicCheckpointIO
 from synthgen.training.seal import fault_of
@@ -31,15 +32,19 @@ class Saving:
     Attributes:
         seconds: Time between two checkpoints.
         samples: Training examples between two checkpoints, besides; None saves by time alone.
-        keep_best: Checkpoints with the lowest validation losses that are kept.
+        keep_best: Checkpoints with the best figures that are kept.
+        best_by: Figure that says which weights are best: "val/loss", or one that a callback measures.
+        best_mode: Whether the lowest figure is the best, "min", or the highest, "max".
 
     Raises:
-        SynthgenError: A number that is too low.
+        SynthgenError: A number that is too low, or another mode.
     """
 
     seconds: float = 60.0
     samples: int | None = None
     keep_best: int = 1
+    best_by: str = "val/loss"
+    best_mode: str = "min"
 
     def __post_init__(self) -> None:
         if not isinstance(self.seconds, int | float) or not self.seconds >= 0:
@@ -47,6 +52,8 @@ class Saving:
         for key, value in {"save_every_samples": self.samples, "keep_best": self.keep_best}.items():
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise SynthgenError(f"{key}: found {value!r}, expected at least 1")
+        if self.best_mode not in ("min", "max"):
+            raise SynthgenError(f"best_mode: found {self.best_mode!r}: {nearest(self.best_mode, ('min', 'max'))}")
 
 
 class Stopped(Exception):
@@ -69,7 +76,9 @@ class Checkpoints(Callback):
     then says that the validation is still to be done.
 
     A best is weights alone, of the last stage: the stages before it measure something else and leave it untrained. A
-    model that ends in a closed form has none, as the closed form belongs to the weights that it was fitted to.
+    model that ends in a closed form has none, as the closed form belongs to the weights that it was fitted to. Besides
+    the validation loss, it may be chosen by what any callback measures: one that lists the `names` of its figures, puts
+    them into `trainer.callback_metrics`, and calls `on_evaluation_end`.
 
     Args:
         folder: Where they go.
@@ -83,7 +92,7 @@ class Checkpoints(Callback):
         self.saving = saving
         self.signals = signals
         self.at_start = at_start
-        self.best: list[tuple[float, str]] = []  # (validation loss, file name), best first
+        self.best: list[tuple[float, str]] = []  # (figure, file name), best first
         self.ended = False
         self._kept_by_last: set[str] = set()
         self._validation_due = False
@@ -92,8 +101,8 @@ class Checkpoints(Callback):
         self._has_saved = False
 
     @property
-    def best_loss(self) -> float | None:
-        """Lowest validation loss; None without any."""
+    def best_figure(self) -> float | None:
+        """The best figure; None without any."""
         return self.best[0][0] if self.best else None
 
     def best_checkpoint(self) -> Path | None:
@@ -132,7 +141,12 @@ class Checkpoints(Callback):
         self.save(trainer)
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Starts the clocks; a run that had ended stays so."""
+        """Starts the clocks; a run that had ended stays so.
+
+        Raises:
+            SynthgenError: The best, or early stopping, hangs on a figure that nothing measures.
+        """
+        self._check_names(trainer)
         # Lightning has its own handler for SIGTERM, which ends the process without a checkpoint.
         self.signals.install()
         trainer._signal_connector.received_sigterm = False
@@ -165,16 +179,14 @@ class Checkpoints(Callback):
             raise Stopped(self.signals.received)
 
     def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Keeps the weights if they are among the best."""
-        value = trainer.callback_metrics.get("val/loss")
-        if value is None or pl_module.stage is not pl_module.stages[-1]:
-            return
-        loss = float(value)
-        if not math.isfinite(loss) or (len(self.best) == self.saving.keep_best and loss >= self.best[-1][0]):
-            return
-        name = f"best-{pl_module.samples_seen}.ckpt"
-        trainer.save_checkpoint(self.folder / name, weights_only=True)
-        self.best = sorted([*self.best, (loss, name)])[: self.saving.keep_best]
+        """Keeps the weights if they are among the best by the validation loss."""
+        if self.saving.best_by == "val/loss":
+            self._keep(trainer, pl_module)
+
+    def on_evaluation_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Keeps them if they are among the best by what a callback has just measured."""
+        if self.saving.best_by != "val/loss":
+            self._keep(trainer, pl_module)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """Sets Lightning's counters to where training is: the batch that has been fetched has not begun.
@@ -193,13 +205,39 @@ class Checkpoints(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Which bests there are, and whether the run has ended."""
-        return {"best": [list(entry) for entry in self.best], "ended": self.ended}
+        by = [self.saving.best_by, self.saving.best_mode]
+        return {"best": [list(entry) for entry in self.best], "by": by, "ended": self.ended}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on with them."""
-        self.best = [(loss, name) for loss, name in state_dict["best"]]
+        """Goes on with them; those by another figure do not compare, and go."""
+        if state_dict.get("by", ["val/loss", "min"]) == [self.saving.best_by, self.saving.best_mode]:
+            self.best = [(figure, name) for figure, name in state_dict["best"]]
         self._kept_by_last = {name for _, name in self.best}
         self.ended = state_dict["ended"]
+
+    def _keep(self, trainer: Trainer, pl_module: Any) -> None:
+        value = trainer.callback_metrics.get(self.saving.best_by)
+        if value is None or pl_module.stage is not pl_module.stages[-1]:
+            return
+        figure, sign = float(value), 1 if self.saving.best_mode == "min" else -1
+        surpassed = len(self.best) == self.saving.keep_best and sign * figure >= sign * self.best[-1][0]
+        if not math.isfinite(figure) or surpassed:
+            return
+        name = f"best-{pl_module.samples_seen}.ckpt"
+        trainer.save_checkpoint(self.folder / name, weights_only=True)
+        self.best = sorted([*self.best, (figure, name)], key=lambda entry: sign * entry[0])[: self.saving.keep_best]
+
+    def _check_names(self, trainer: Trainer) -> None:
+        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        known = ["val/loss", *(name for callback in callbacks for name in getattr(callback, "names", ()))]
+        wanted = {"best_by": self.saving.best_by}
+        for callback in callbacks:
+            # Other prefixes may be what somebody's own callback logs.
+            if isinstance(callback, EarlyStopping) and callback.monitor.startswith(("val/", "eval/")):
+                wanted["callbacks.early_stopping.monitor"] = callback.monitor
+        for key, name in wanted.items():
+            if name not in known:
+                raise SynthgenError(f"{key}: nothing measures {name!r}: {nearest(name, known)}")
 
     def _due(self, seen: int) -> bool:
         at, then = self._saved

@@ -48,7 +48,7 @@ class Fitted:
         samples_seen: Training examples seen.
         budget: Training examples that the whole run has.
         seconds: Time spent training, over all restarts.
-        validation_loss: Lowest one, or None without validation data.
+        best: Best figure that weights were kept by, such as the lowest validation loss; None where there was none.
         late_signal: Number of a signal that came when there was nothing left to stop, such as in the last save.
     """
 
@@ -56,7 +56,7 @@ class Fitted:
     samples_seen: int
     budget: int | None
     seconds: float
-    validation_loss: float | None
+    best: float | None
     late_signal: int | None = None
 
     @property
@@ -150,7 +150,7 @@ def fit_model(
         samples_seen=model.samples_seen,
         budget=model.budget,
         seconds=budget.seconds,
-        validation_loss=checkpoints.best_loss,
+        best=checkpoints.best_figure,
         late_signal=signals.received if number is None else None,
     )
 

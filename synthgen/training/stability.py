@@ -104,6 +104,10 @@ class Stability(Callback):
         """Looks, so that no statistics of a bad step are validated."""
         self._look()
 
+    def on_evaluation_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """The same before samples are looked at."""
+        self._look()
+
     def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Acts on a validation loss that is not finite."""
         value = trainer.callback_metrics.get("val/loss")

@@ -236,3 +236,15 @@ def test_images_are_split_with_their_labels_and_the_codec_sees_the_training_part
     assert again.fingerprint == module.fingerprint
     again.train.pixels[0] += 1
     assert again.fingerprint != module.fingerprint
+
+
+def test_entities_are_known_by_the_index_of_a_row(people):
+    frame = people.assign(person=people.index // 4)
+    data = TableDataModule(lambda: frame, split_by="person", validation=0.2)
+    data.load()
+    for part in (data.train, data.validation, data.holdout):
+        assert part["age"].tolist() == people["age"].iloc[part.index].tolist()
+        assert data.entities[part.index].tolist() == (part.index // 4).tolist()
+    plain = TableDataModule(lambda: people)
+    plain.load()
+    assert plain.entities is None

@@ -31,6 +31,7 @@ FAMILIES = {
     "table/copula": ["data=randhie", "data.limit=3000", "data.batch_size=256"],
 }
 STEPS = 24
+NOT_COMPUTED = ["samples_per_second", "seconds_left", "peak_memory_gb", "eval/seconds", "eval/share"]
 
 
 def moments(family: str) -> dict[str, int]:
@@ -82,6 +83,8 @@ class Workplace:
             *("train", *FAMILIES[family], f"model={family}", "trainer=cpu", "logger=csv", "callbacks.progress=null"),
             *("callbacks.metrics.every=3", f"max_samples={STEPS * batch}", f"validate_every={6 * batch}"),
             *(f"save_every_samples={4 * batch}", f"run={run}", f"checkpoint_dir={run.parent}/checkpoints"),
+            *("callbacks.evaluation.share=null", f"callbacks.evaluation.every={9 * batch}"),
+            *("callbacks.evaluation.samples=64", "callbacks.evaluation.looks.fidelity.detector_rows=64"),
             *more,
         ]
 
@@ -148,13 +151,14 @@ def result(run: Path) -> dict[str, Any]:
         "optimizers": state["optimizer_states"],
         "random": state["callbacks"]["RandomState"],
         "watched": state["callbacks"]["Stability"],
+        "looked": {name: state["callbacks"]["Evaluation"][name] for name in ("count", "at", "drawn", "looks")},
         "metrics": history(run / "metrics.csv"),
     }
 
 
 def history(file: Path) -> pd.DataFrame:
-    """The metrics of a run, without its speed; a closed form leaves none."""
-    return pd.read_csv(file).drop(columns="samples_per_second") if file.is_file() else pd.DataFrame()
+    """The metrics of a run, without what hangs on the clock and the machine."""
+    return pd.read_csv(file).drop(columns=NOT_COMPUTED, errors="ignore") if file.is_file() else pd.DataFrame()
 
 
 def assert_same(one: Any, other: Any, where: str = "") -> None:

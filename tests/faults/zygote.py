@@ -16,6 +16,8 @@ PRELOADED = (
     *("synthgen.commands", "synthgen.run", "synthgen.api", "synthgen.callbacks.progress", "hydra", "rich.console"),
     *("synthgen.commands.train", "synthgen.training.csv_logger", "synthgen.models.table.tabdiff"),
     *("synthgen.models.image.edm", "statsmodels.datasets", "sklearn.datasets", "synthgen.networks.unet"),
+    *("synthgen.callbacks.evaluation", "synthgen.callbacks.fidelity", "synthgen.callbacks.collapse"),
+    *("synthgen.callbacks.memorisation", "synthgen.callbacks.samples", "matplotlib.backends.backend_agg"),
 )
 
 # Where a fault can strike: the function that is about to be called.

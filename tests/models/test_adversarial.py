@@ -139,7 +139,7 @@ def test_only_the_generator_is_averaged_and_kept(tmp_path):
 def test_a_gan_has_no_validation_figure_and_ends_with_its_last_weights(tmp_path):
     model, watch = Tiny([stage()]), Watch()
     fitted = fit(model, tmp_path, data=Numbers(validation=60), validate_every=64, callbacks=[watch])
-    assert fitted.validation_loss is None
+    assert fitted.best is None
     assert not list(tmp_path.glob("best*"))
     assert model.stages[0].trained.value.item() == watch.values[-1]
 

@@ -19,6 +19,9 @@ __all__ = ["TableDataModule"]
 class TableDataModule(DataModule):
     """A table from any source, split into training, validation and holdout rows.
 
+    Attributes:
+        entities: Of each row, by its index, the number of the entity that `split_by` names; None without.
+
     Args:
         source: A function that returns the table; it is handed `path` where that is given.
         path: Where the table is.
@@ -58,6 +61,7 @@ class TableDataModule(DataModule):
         self.split_by = split_by
         self.name = name or (Path(path).stem if path else str(getattr(source, "__name__", "table")))
         self.limit = limit
+        self.entities: pd.Series | None = None
         self._loaded = False
 
     def load(self) -> None:
@@ -79,6 +83,7 @@ class TableDataModule(DataModule):
                 )
             groups = pd.factorize(frame[self.split_by], use_na_sentinel=False)[0]
             frame = frame.drop(columns=self.split_by)
+            self.entities = pd.Series(groups)
         frame = frame.rename(columns=str).reset_index(drop=True)
         separate = isinstance(self.holdout_share, str)
         share = 0.0 if isinstance(self.holdout_share, str) else self.holdout_share

@@ -37,6 +37,29 @@ class DomainClassifier:
         self.classes = classes
         self.shape = shape
 
+    @classmethod
+    def of_state(cls, state: dict[str, NDArray], name: str, classes: int, shape: tuple[int, ...]) -> "DomainClassifier":
+        """The classifier whose `state` it was.
+
+        Args:
+            state: Arrays by name.
+            name: Of the data set.
+            classes: Number of classes, 0 for one that learned from rotations.
+            shape: (C, H, W) of its images.
+
+        Raises:
+            RuntimeError: The arrays are those of another network.
+        """
+        with torch.random.fork_rng(devices=[]):
+            network = _network(shape[0], min(shape[1:]), classes or ROTATIONS)
+        network.load_state_dict({key: torch.from_numpy(np.array(value)) for key, value in state.items()})
+        return cls(network, _name(name, classes), classes, shape)
+
+    @property
+    def state(self) -> dict[str, NDArray]:
+        """The weights as arrays by name; `of_state` takes them back."""
+        return {key: value.numpy() for key, value in self.network.state_dict().items()}
+
     @property
     def digest(self) -> str:
         """Hexadecimal SHA-256 of the weights: classifiers of one name that learned differently differ here."""
@@ -113,8 +136,12 @@ def train_classifier(
         network = _network(images.shape[1], min(images.shape[2:]), classes if labels is not None else ROTATIONS)
     with _one_thread():
         _fit(network, _tensor(images), labels, budget, torch.Generator().manual_seed(seed), progress)
-    prefix = "cnn" if labels is not None else "cnn-rotations"
-    return DomainClassifier(network, f"{prefix}-{name}", classes if labels is not None else 0, images.shape[1:])
+    known = classes if labels is not None else 0
+    return DomainClassifier(network, _name(name, known), known, images.shape[1:])
+
+
+def _name(data: str, classes: int) -> str:
+    return f"{'cnn' if classes else 'cnn-rotations'}-{data}"
 
 
 def _fit(

@@ -1,4 +1,4 @@
-"""Features of real images, kept on disk: they stay the same for every model that is measured against them."""
+"""What is known of real images, kept on disk: it stays the same for every model that is measured against them."""
 
 import hashlib
 import os
@@ -14,9 +14,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from synthgen.errors import SynthgenError
+from synthgen.metrics.image.classifier import DomainClassifier, train_classifier
 from synthgen.metrics.image.extractors import Extractor, extracted
 
-__all__ = ["cache_folder", "data_digest", "reference_features"]
+__all__ = ["cache_folder", "data_digest", "domain_classifier", "reference_features"]
 
 VERSION = "1"  # of what is computed and stored; another one finds no older file
 
@@ -57,21 +58,59 @@ def reference_features(
         "extractor": extractor.name,
         "weights": extractor.digest,
     }
-    short = hashlib.sha256("\n".join(key.values()).encode()).hexdigest()[:16]
-    folder = cache_folder() if cache is None else Path(cache).expanduser()
-    plain = re.sub(r"[^\w.-]", "_", extractor.name)
-    file = folder / "features" / f"{split}-{plain}-{short}.safetensors"
-    if file.exists():
-        try:
-            return _read(file, key, len(images))
-        except (OSError, SafetensorError, ValueError) as error:
-            warnings.warn(f"{file}: damaged, features are computed again: {error}", stacklevel=2)
+    file = _file(cache, "features", f"{split}-{extractor.name}", key)
+    if (known := _read(file, key)) is not None:
+        features = known.get("features", np.empty(0))
+        if features.dtype == np.float32 and features.ndim == 2 and len(features) == len(images):
+            return features
+        warnings.warn(f"{file}: damaged, it is computed again: expected {len(images)} rows of float32", stacklevel=2)
     features = extracted(extractor, images, progress)
-    try:
-        _write(file, features, key)
-    except (OSError, SafetensorError) as error:
-        warnings.warn(f"{file}: features cannot be kept: {error}", stacklevel=2)
+    _keep(file, {"features": features}, key)
     return features
+
+
+def domain_classifier(
+    images: NDArray[np.uint8],
+    labels: NDArray[np.integer] | None,
+    classes: int,
+    *,
+    name: str = "images",
+    seed: int = 0,
+    cache: str | Path | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> DomainClassifier:
+    """`train_classifier` with its own budget, read from the cache where the same was trained before.
+
+    Args:
+        images: Shape (N, C, H, W), uint8.
+        labels: Shape (N,), 0 .. classes − 1, or None.
+        classes: Number of classes; of no meaning without labels.
+        name: Of the data set, for `DomainClassifier.name`.
+        seed: Of the training.
+        cache: Folder; None for `cache_folder()`.
+        progress: Called with the share that is done, up to 1; not at all where the cache knows.
+
+    Raises:
+        SynthgenError: As `train_classifier` does.
+    """
+    key = {
+        "version": VERSION,
+        "data": data_digest(images),
+        "labels": "" if labels is None else data_digest(labels),
+        "classes": str(classes),
+        "name": name,
+        "seed": str(seed),
+    }
+    file = _file(cache, "classifiers", name, key)
+    if (known := _read(file, key)) is not None:
+        try:
+            return DomainClassifier.of_state(known, name, classes if labels is not None else 0, images.shape[1:])
+        except RuntimeError as error:
+            reason = str(error).splitlines()[-1].strip()
+            warnings.warn(f"{file}: damaged, it is computed again: {reason}", stacklevel=2)
+    classifier = train_classifier(images, labels, classes, seed, name=name, progress=progress)
+    _keep(file, classifier.state, key)
+    return classifier
 
 
 def cache_folder() -> Path:
@@ -88,27 +127,52 @@ def data_digest(images: NDArray) -> str:
     return found.hexdigest()
 
 
-def _read(file: Path, key: dict[str, str], rows: int) -> NDArray[np.float32]:
-    with safe_open(file, framework="numpy") as opened:
-        known = opened.metadata() or {}
-        features = opened.get_tensor("features")
-    if {name: known.get(name) for name in key} != key:
-        raise ValueError("it was made from something else")
-    if features.dtype != np.float32 or features.ndim != 2 or len(features) != rows:
-        raise ValueError(f"expected {rows} rows of float32, found {features.dtype} of shape {features.shape}")
-    if known.get("sha256") != data_digest(features):
-        raise ValueError("its content is not what was written")
-    return features
+def _file(cache: str | Path | None, kind: str, name: str, key: dict[str, str]) -> Path:
+    short = hashlib.sha256("\n".join(key.values()).encode()).hexdigest()[:16]
+    folder = cache_folder() if cache is None else Path(cache).expanduser()
+    plain = re.sub(r"[^\w.-]", "_", name)
+    return folder / kind / f"{plain}-{short}.safetensors"
 
 
-def _write(file: Path, features: NDArray[np.float32], key: dict[str, str]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
+def _read(file: Path, key: dict[str, str]) -> dict[str, NDArray] | None:
+    """What `_keep` wrote under the same key; None, with a warning, where it is damaged, and where there is nothing."""
+    if not file.exists():
+        return None
+    try:
+        with safe_open(file, framework="numpy") as opened:
+            known = opened.metadata() or {}
+            arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  # no dictionary
+        if {name: known.get(name) for name in key} != key:
+            raise ValueError("it was made from something else")
+        if known.get("sha256") != _digest(arrays):
+            raise ValueError("its content is not what was written")
+    except (OSError, SafetensorError, ValueError) as error:
+        warnings.warn(f"{file}: damaged, it is computed again: {error}", stacklevel=3)
+        return None
+    return arrays
+
+
+def _keep(file: Path, arrays: dict[str, NDArray], key: dict[str, str]) -> None:
+    """Writes arrays, which appear whole or not at all; a folder that cannot be written costs a warning."""
     # A name of its own, so that two processes that compute the same do not write into each other's file.
     partial = file.with_name(f".{file.name}.{uuid.uuid4().hex}.partial")
     try:
-        save_file({"features": features}, partial, metadata={**key, "sha256": data_digest(features)})
-        with partial.open("rb") as written:
-            os.fsync(written.fileno())
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            save_file(arrays, partial, metadata={**key, "sha256": _digest(arrays)})
+            with partial.open("rb") as written:
+                os.fsync(written.fileno())
+            partial.replace(file)
+        finally:
+            partial.unlink(missing_ok=True)
+    except (OSError, SafetensorError) as error:
+        warnings.warn(f"{file}: cannot be kept: {error}", stacklevel=3)
+
+
+def _digest(arrays: dict[str, NDArray]) -> str:
+    if len(arrays) == 1:
+        return data_digest(*arrays.values())
+    found = hashlib.sha256()
+    for name in sorted(arrays):
+        found.update(f"{name} {data_digest(arrays[name])} ".encode())
+    return found.hexdigest()

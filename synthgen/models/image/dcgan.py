@@ -73,6 +73,7 @@ class DCGAN(Model):
             generator_optimization,
             discriminator_optimization,
             ema,
+            score=self._score,
         )
         super().__init__([stage])
         self.layout = layout
@@ -110,6 +111,9 @@ class DCGAN(Model):
     def _generator_loss(self, discriminator: nn.Module, batch: Batch, generated: Batch, context: StepContext) -> Tensor:
         augmented = diff_augment(generated["image"], self.augment, context.generator)
         return self.loss.generator(discriminator(augmented, batch.get("label")))
+
+    def _score(self, discriminator: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
+        return discriminator(from_pixels(batch["image"]), batch.get("label"))
 
 
 def _generated(network: nn.Module, size: int, label: Tensor | None, generator: torch.Generator) -> Tensor:

@@ -1,7 +1,7 @@
 """EDM: a diffusion model over pixels (Karras et al., 2022)."""
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -46,6 +46,7 @@ class EDM(Model):
 
     conditioning = "exact"
     block_size = 64
+    preview: ClassVar[dict[str, Any]] = {"sampler": "dpmpp_2m", "steps": 10}
 
     def __init__(
         self,

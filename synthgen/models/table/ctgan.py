@@ -69,6 +69,7 @@ class CTGAN(Model):
             generator_optimization,
             discriminator_optimization,
             ema,
+            score=self._score,
         )
         super().__init__([features, adversarial])
         self.layout = layout
@@ -128,9 +129,7 @@ class CTGAN(Model):
         rows = {name: tensor[:size] for name, tensor in batch.items()}
         if "row" in generated:
             rows = {name: tensor[generated["row"]] for name, tensor in context.data.items()}
-        numbers = self._features.to_numbers(rows, context.generator)
-        codes = self._features.blocks.one_hot(self._features.block_codes(rows))
-        real = self._packed(torch.cat([numbers, codes], dim=1))
+        real = self._packed(self._of_rows(rows, context.generator))
         fake = self._packed(generated["features"])
         told = self._packed_told(generated)
         scores = discriminator(torch.cat([real, fake]), None if told is None else told.repeat(2, 1)).float()
@@ -146,6 +145,23 @@ class CTGAN(Model):
         # The cell that the generator was told shall be in the row that it makes.
         logits = self._features.blocks.column(generated["logits"], generated["block"])
         return loss + nn.functional.cross_entropy(logits, generated["code"])
+
+    def _score(self, discriminator: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
+        """Rows are judged `pac` at a time, each with the code of a block that is drawn evenly, as in training."""
+        size = len(batch["categorical"]) // self.pac * self.pac
+        rows = {name: tensor[:size] for name, tensor in batch.items()}
+        told: Batch = {}
+        blocks = self._features.blocks
+        if blocks.total:
+            block = torch.randint(len(blocks.sizes), (size,), generator=generator, device=generator.device)
+            code = self._features.block_codes(rows).gather(1, block[:, None])[:, 0]
+            told = {"told": blocks.offsets[block] + code}
+        return discriminator(self._packed(self._of_rows(rows, generator)), self._packed_told(told))
+
+    def _of_rows(self, rows: Batch, generator: torch.Generator) -> Tensor:
+        """(size, width) features of encoded rows, as the discriminator sees them."""
+        codes = self._features.blocks.one_hot(self._features.block_codes(rows))
+        return torch.cat([self._features.to_numbers(rows, generator), codes], dim=1)
 
     def _packed(self, rows: Tensor) -> Tensor:
         return rows.reshape(len(rows) // self.pac, -1)

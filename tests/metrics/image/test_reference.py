@@ -7,7 +7,9 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from synthgen.errors import SynthgenError
-from synthgen.metrics.image.reference import cache_folder, data_digest, reference_features
+from synthgen.metrics.image.classifier import train_classifier
+from synthgen.metrics.image.reference import cache_folder, data_digest, domain_classifier, reference_features
+from tests.images import digits
 
 
 class Counted:
@@ -136,3 +138,46 @@ def test_digests_and_errors(tmp_path):
         reference_features(Counted(), pictures(), split="../train", cache=tmp_path)
     with pytest.raises(SynthgenError, match="no images"):
         reference_features(Counted(), pictures()[:0], cache=tmp_path)
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_classifier_is_trained_once(labelled, tmp_path, monkeypatch):
+    (images, labels), _ = digits()
+    images, labels = images[:100], labels[:100] if labelled else None
+    told = []
+    first = domain_classifier(images, labels, 10, name="a/b", cache=tmp_path, progress=told.append)
+    assert told[-1] == 1
+    (file,) = (tmp_path / "classifiers").iterdir()
+    assert file.name.startswith("a_b-")
+    monkeypatch.setattr("synthgen.metrics.image.reference.train_classifier", None)
+    again = domain_classifier(images, labels, 10, name="a/b", cache=tmp_path)
+    trained = train_classifier(images, labels, 10, name="a/b")
+    for classifier in (first, again):
+        assert (classifier.name, classifier.classes, classifier.shape) == (trained.name, trained.classes, (1, 8, 8))
+        assert classifier.digest == trained.digest
+        np.testing.assert_array_equal(classifier.features(images), trained.features(images))
+
+
+def test_anything_that_matters_makes_another_classifier(tmp_path):
+    (images, labels), _ = digits()
+    images, labels = images[:64], labels[:64]
+    made = [
+        domain_classifier(images, labels, 10, cache=tmp_path),
+        domain_classifier(images, labels, 11, cache=tmp_path),
+        domain_classifier(images, labels[::-1].copy(), 10, cache=tmp_path),
+        domain_classifier(images[::-1].copy(), labels, 10, cache=tmp_path),
+        domain_classifier(images, None, 10, cache=tmp_path),
+        domain_classifier(images, labels, 10, seed=1, cache=tmp_path),
+    ]
+    assert len({classifier.digest for classifier in made}) == len(made) == len(files(tmp_path))
+
+
+def test_a_damaged_classifier_is_trained_again(tmp_path):
+    (images, labels), _ = digits()
+    images, labels = images[:64], labels[:64]
+    whole = domain_classifier(images, labels, 10, cache=tmp_path)
+    (file,) = (tmp_path / "classifiers").iterdir()
+    file.write_bytes(file.read_bytes()[:-20])
+    with pytest.warns(UserWarning, match="damaged"):
+        assert domain_classifier(images, labels, 10, cache=tmp_path).digest == whole.digest
+    assert domain_classifier(images, labels, 10, cache=tmp_path).digest == whole.digest
