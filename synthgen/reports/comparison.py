@@ -146,8 +146,14 @@ class Comparison:
             span = [min(seconds) / 1.5, max(seconds) * 1.5]
             line = {"type": "scatter", "mode": "lines", "meta": "real", "x": span, "y": [other, other]}
             data.insert(0, {**line, "line": {"dash": "dash", "width": 2}, "hovertemplate": "real: %{y}<extra></extra>"})
+        ticks = [lead * 10**power for power in range(-1, 7) for lead in (1, 2, 5)]
         layout = {
-            "xaxis": {"type": "log", "title": {"text": "seconds of training"}},
+            "xaxis": {
+                "type": "log",
+                "title": {"text": "seconds of training"},
+                "tickvals": ticks,
+                "ticktext": [f"{tick:,g}" for tick in ticks],
+            },
             "yaxis": {"tickformat": ".1%" if first.percent else ""},
             "margin": {"l": 48, "r": 24, "t": 20, "b": 40},
         }

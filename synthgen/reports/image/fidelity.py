@@ -31,9 +31,7 @@ def add_features(
     """Distances between clouds of features, and how they lie within each other."""
     random = np.random.default_rng(seed)
     count = len(synthetic) if holdout is None else min(len(synthetic), len(holdout[0]))
-    # A domain classifier is quick, and made anew: what it says is not worth keeping.
-    keeps = not isinstance(extractor, DomainClassifier)
-    known = reference_features(extractor, train) if keeps else extracted(extractor, train)
+    known = reference_features(extractor, train)
     sides = [extracted(extractor, some(synthetic, count, random))]
     if holdout is not None:
         sides.append(extracted(extractor, some(holdout[0], count, random)))

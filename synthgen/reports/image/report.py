@@ -6,9 +6,10 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from synthgen.metrics.image.classifier import DomainClassifier, train_classifier
+from synthgen.metrics.image.classifier import DomainClassifier
 from synthgen.metrics.image.extractors import Extractor
 from synthgen.metrics.image.memorisation import Memorisation, memorisation
+from synthgen.metrics.image.reference import domain_classifier
 from synthgen.metrics.image.utility import DownstreamAccuracy, downstream_accuracy
 from synthgen.metrics.neighbours import nearest_neighbours
 from synthgen.reports.image.fidelity import add_features, add_recognition
@@ -55,7 +56,7 @@ def image_report(
         name: Of the data, for the title and the features.
         seed: Of subsamples and of the classifier.
         progress: Called before each part.
-        classifier: A `train_classifier` of the training images, where several reports share one; else it is trained.
+        classifier: A classifier of the training images; by default the one that is kept for them, or trained now.
         extractor: Features to use in place of the classifier's: Inception, DINOv2 or CLIP from a local weights file.
 
     Raises:
@@ -75,7 +76,7 @@ def image_report(
 
     def learn() -> None:
         if not judged:
-            judged.append(train_classifier(train[0], train[1], len(classes), seed, name=name))
+            judged.append(domain_classifier(train[0], train[1], len(classes), seed=seed, name=name))
         report.facts["features"] = (extractor or judged[0]).name
 
     def compare() -> None:
