@@ -7,6 +7,7 @@ from typing import Any
 
 __all__ = ["METHODS", "Method"]
 
+FITTING = "scripts.benching.fitting"
 MINUTES = 60.0
 BUDGET = 10 * MINUTES
 
@@ -18,7 +19,7 @@ class Method:
     Attributes:
         name: In rows, pages and `only=`.
         kind: "tables" or "images".
-        fitting: The module of `scripts.benching.fitting` that fits and samples.
+        fitting: The module that fits and samples; see `scripts.benching.fitting`.
         title: For people.
         settings: Handed to the module. `seconds` is the wall clock that training gets, where it is ruled by one.
         environment: Name of the peer's environment under `.venv-peers`; None is synthgen's own.
@@ -52,12 +53,12 @@ class Method:
 
 
 def _own_table(name: str, model: str, title: str, rival: str, **settings: Any) -> Method:
-    return Method(name, "tables", "own", title, {"model": f"table/{model}", **settings}, None, rival=rival)
+    return Method(name, "tables", f"{FITTING}.own", title, {"model": f"table/{model}", **settings}, None, rival=rival)
 
 
 def _own_images(name: str, title: str, samples: int, rival: str, **settings: Any) -> Method:
     settings = {"model": f"image/{name}", "seconds": BUDGET, **settings}
-    return Method(name, "images", "own", title, settings, None, samples=samples, rival=rival)
+    return Method(name, "images", f"{FITTING}.own", title, settings, None, samples=samples, rival=rival)
 
 
 def _sdv(name: str, fitting: str, title: str, packages: tuple[str, ...], remark: str = "", **settings: Any) -> Method:
@@ -66,17 +67,20 @@ def _sdv(name: str, fitting: str, title: str, packages: tuple[str, ...], remark:
 
 # Sampling of unconditional diffusion takes seconds an image: fewer are made, and all are compared at that number.
 FEW, MANY = 1_000, 10_000
+TEN_MINUTES = {"epochs": 300, "seconds": BUDGET}  # 300 is the package's default
 SMALL_UNET = "a U-Net of 1.4 to 1.6 million parameters and batches of 64, as two cores allow; 50 DDIM steps of sampling"
 
 METHODS = (
     _own_table("copula", "copula", "synthgen copula", "sdv-copula"),
-    _sdv("sdv-copula", "sdv_copula", "SDV GaussianCopula", ("sdv", "copulas")),
+    _sdv("sdv-copula", f"{FITTING}.sdv_copula", "SDV GaussianCopula", ("sdv", "copulas")),
     _own_table("tvae", "tvae", "synthgen TVAE", "tvae-package"),
-    _sdv("tvae-package", "ctgan_package", "ctgan TVAE", ("ctgan",), model="TVAE", epochs=300, seconds=BUDGET),
+    _sdv(
+        "tvae-package", f"{FITTING}.ctgan_package", "ctgan TVAE", ("ctgan",), model="TVAE", epochs=300, seconds=BUDGET
+    ),
     Method(
         "mostlyai",
         "tables",
-        "mostlyai_engine",
+        f"{FITTING}.mostlyai_engine",
         "mostlyai-engine TabularARGN",
         {"seconds": BUDGET},
         "mostlyai",
@@ -87,15 +91,23 @@ METHODS = (
     _own_table("ctgan", "ctgan", "synthgen CTGAN", "ctgan-package", overrides=["data.validation=0"]),
     _sdv(
         "ctgan-package",
-        "ctgan_package",
+        f"{FITTING}.ctgan_package",
         "ctgan CTGAN",
         ("ctgan",),
         "ends at the first epoch after ten minutes",
+        **TEN_MINUTES,
         model="CTGAN",
-        epochs=300,
-        seconds=BUDGET,
     ),
-    Method("arfpy", "tables", "arfpy_forest", "arfpy ARF", {}, "arfpy", ("arfpy", "scikit-learn"), timeout=BUDGET),
+    Method(
+        "arfpy",
+        "tables",
+        f"{FITTING}.arfpy_forest",
+        "arfpy ARF",
+        {},
+        "arfpy",
+        ("arfpy", "scikit-learn"),
+        timeout=BUDGET,
+    ),
     _own_images("edm", "synthgen EDM", MANY, "diffusers"),
     _own_images(
         "dcgan",
@@ -109,7 +121,7 @@ METHODS = (
     Method(
         "ddpm-pytorch",
         "images",
-        "ddpm_pytorch",
+        f"{FITTING}.ddpm_pytorch",
         "denoising-diffusion-pytorch",
         {"seconds": BUDGET, "dim": 32, "dim_mults": [1, 2, 2], "batch_size": 64, "steps": 50},
         "images",
@@ -120,7 +132,7 @@ METHODS = (
     Method(
         "diffusers",
         "images",
-        "diffusers_loop",
+        f"{FITTING}.diffusers_loop",
         "diffusers' unconditional example",
         {"seconds": BUDGET, "channels": [32, 64, 64], "batch_size": 64, "steps": 50},
         "images",
@@ -131,7 +143,7 @@ METHODS = (
     Method(
         "pythae-vae",
         "images",
-        "pythae_vae",
+        f"{FITTING}.pythae_vae",
         "pythae VAE",
         {"seconds": BUDGET, "latent": 16},
         "images",

@@ -21,7 +21,6 @@ __all__ = ["ROOT", "SPOILED", "Trial", "Watch"]
 
 ROOT = Path(__file__).resolve().parents[2]
 SPOILED = 0.2  # cores that other processes used meanwhile, on average
-LAST_LINES = 15
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ class Trial:
         task = {
             **handed,
             "samples": self.method.samples or handed["samples"],
-            "fitting": f"scripts.benching.fitting.{self.method.fitting}",
+            "fitting": self.method.fitting,
             "settings": dict(self.method.settings),
             "packages": list(self.method.packages),
             "seed": self.seed,

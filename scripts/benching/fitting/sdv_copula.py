@@ -22,4 +22,4 @@ def fit(task: Task) -> tuple[GaussianCopulaSynthesizer, dict[str, Any]]:
 
 def sample(model: GaussianCopulaSynthesizer, n: int, seed: int) -> pd.DataFrame:
     """It resets its own random state: fitted to the same rows it makes the same ones, whatever the seed."""
-    return model.sample(n)
+    return model.sample(n)["table"]
