@@ -13,7 +13,7 @@ from scripts.benching.datasets import DATASETS
 from scripts.benching.methods import METHODS
 from scripts.benching.pages import write_pages
 from scripts.benching.record import Record
-from scripts.benching.trial import ROOT
+from scripts.benching.trial import ROOT, end_with_the_trial
 from synthgen.errors import SynthgenError, nearest
 
 RESULTS = ROOT / "docs/benchmarks/results"
@@ -92,6 +92,7 @@ def _chosen(key: str, text: str, known: list[str] | tuple[str, ...]) -> list[str
 
 if __name__ == "__main__":
     warnings.filterwarnings("ignore")
+    end_with_the_trial()
     try:
         main(sys.argv[1:])
     except SynthgenError as error:

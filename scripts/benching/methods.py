@@ -10,6 +10,7 @@ __all__ = ["METHODS", "Method"]
 FITTING = "scripts.benching.fitting"
 MINUTES = 60.0
 BUDGET = 10 * MINUTES
+EPOCHS = 300  # what the `ctgan` package trains by default
 
 
 @dataclass(frozen=True)
@@ -67,13 +68,13 @@ def _sdv(name: str, fitting: str, title: str, packages: tuple[str, ...], remark:
 
 # Sampling of unconditional diffusion takes seconds an image: fewer are made, and all are compared at that number.
 FEW, MANY = 1_000, 10_000
-TEN_MINUTES = {"epochs": 300, "seconds": BUDGET}  # 300 is the package's default
+TEN_MINUTES = {"epochs": EPOCHS, "seconds": BUDGET}
 SMALL_UNET = "a U-Net of 1.4 to 1.6 million parameters and batches of 64, as two cores allow; 50 DDIM steps of sampling"
 
 METHODS = (
     _own_table("copula", "copula", "synthgen copula", "sdv-copula"),
     _sdv("sdv-copula", f"{FITTING}.sdv_copula", "SDV GaussianCopula", ("sdv", "copulas")),
-    _own_table("tvae", "tvae", "synthgen TVAE", "tvae-package"),
+    _own_table("tvae", "tvae", "synthgen TVAE", "tvae-package", epochs=EPOCHS),
     _sdv(
         "tvae-package", f"{FITTING}.ctgan_package", "ctgan TVAE", ("ctgan",), model="TVAE", epochs=300, seconds=BUDGET
     ),
@@ -88,7 +89,7 @@ METHODS = (
     ),
     _own_table("tabdiff-2min", "tabdiff", "synthgen TabDiff, 2 minutes", "mostlyai", seconds=2 * MINUTES),
     _own_table("tabdiff", "tabdiff", "synthgen TabDiff, 10 minutes", "mostlyai", seconds=BUDGET),
-    _own_table("ctgan", "ctgan", "synthgen CTGAN", "ctgan-package", overrides=["data.validation=0"]),
+    _own_table("ctgan", "ctgan", "synthgen CTGAN", "ctgan-package", epochs=EPOCHS, overrides=["data.validation=0"]),
     _sdv(
         "ctgan-package",
         f"{FITTING}.ctgan_package",

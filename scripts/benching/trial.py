@@ -6,6 +6,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from typing import Any
 
 from scripts.benching.methods import Method
 
-__all__ = ["ROOT", "SPOILED", "Trial", "Watch"]
+__all__ = ["ROOT", "SPOILED", "Trial", "Watch", "end_with_the_trial"]
 
 ROOT = Path(__file__).resolve().parents[2]
 SPOILED = 0.2  # cores that other processes used meanwhile, on average
@@ -150,6 +151,11 @@ class Watch:
             self._highest = max(self._highest, os.getloadavg()[0])
 
 
+def end_with_the_trial() -> None:
+    """SIGTERM, as `timeout` sends it, ends the trial in flight too, and not only the bench that waits for it."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+
 def _busy_seconds() -> float:
     """Core-seconds that this machine was not idle since it started, those that its host took away included."""
     _, *ticks = Path("/proc/stat").read_text().splitlines()[0].split()
@@ -175,7 +181,7 @@ def _environment(threads: int) -> dict[str, str]:
     return {
         **os.environ,
         **dict.fromkeys(limits, str(threads)),
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
         "CUDA_VISIBLE_DEVICES": "",
         "TQDM_DISABLE": "1",
         "HF_HUB_OFFLINE": "1",

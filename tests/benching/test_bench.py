@@ -153,7 +153,7 @@ def test_work_of_others_spoils_a_row_and_a_childs_own_does_not():
 
 def test_one_of_synthgens_methods_goes_all_the_way(adult, tmp_path):
     (tvae,) = (method for method in METHODS if method.name == "tvae")
-    tiny = {"model": "table/tvae", "max_samples": 4096, "overrides": ["network.widths=[32]"]}
+    tiny = {"model": "table/tvae", "epochs": 2, "overrides": ["network.widths=[32]"]}
     record = Record(tmp_path / "rows.json")
     Bench([replace(tvae, settings=tiny)], [adult], [0], record, tmp_path / "work", 2, tell=lambda _: None).run()
     (row,) = record.rows

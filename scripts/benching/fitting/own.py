@@ -17,8 +17,10 @@ FAIR = ("callbacks=none", "trainer=cpu")
 
 
 def fit(task: Task) -> tuple[Synthesizer, dict[str, Any]]:
-    """With the settings `model`, and if given `seconds`, `max_samples`, `batch_size` and `overrides`."""
+    """With the settings `model`, and if given `seconds` or `epochs`, `batch_size` and `overrides`."""
     settings = dict(task.settings)
+    if epochs := settings.pop("epochs", None):
+        settings["max_samples"] = epochs * len(task.data)
     overrides = [*FAIR, *settings.pop("overrides", [])]
     data, options = task.data, {"target": task.target}
     if isinstance(data, Pictures):
