@@ -49,13 +49,13 @@ class Bench:
         handed: dict[str, dict[str, Any]] = {}
         for trial, dataset in self.trials():
             known = self.record.row(trial.method.name, trial.data, trial.seed)
-            if known is not None and not self._again(known, trial):
+            if known is not None and not self._again(known, trial, dataset):
                 continue
             if dataset.name not in handed:
                 handed[dataset.name] = dataset.hand_over(self.work.resolve() / "data")
             row = self._trained(trial, known, handed[dataset.name])
             if row["status"] == "done":
-                row["figures"] = self._judged(trial, dataset)
+                row |= {"judge": _judge(dataset).VERSION, "figures": self._judged(trial, dataset)}
             else:
                 self.tell(f"  failed: {row['error']}")
             self.record.put(row)
@@ -68,11 +68,13 @@ class Bench:
                     folder = self.work.resolve() / f"{dataset.name}-{method.name}-seed{seed}"
                     yield Trial(method, dataset.name, seed, self.threads, folder), dataset
 
-    def _again(self, row: dict[str, Any], trial: Trial) -> bool:
+    def _again(self, row: dict[str, Any], trial: Trial, dataset: Dataset) -> bool:
         if _identity(row) != (dict(trial.method.settings), self.threads):
             return True  # of other settings than those that are asked for now
         if row["status"] == "failed":
             return "failed" in self.redo
+        if row["judge"] != _judge(dataset).VERSION:
+            return True
         return ("spoiled" in self.redo and row["spoiled"]) or ("judgement" in self.redo and trial.synthetic.is_file())
 
     def _trained(self, trial: Trial, known: dict[str, Any] | None, handed: dict[str, Any]) -> dict[str, Any]:
@@ -92,13 +94,17 @@ class Bench:
 
     def _judged(self, trial: Trial, dataset: Dataset) -> dict[str, Any]:
         begun = time.monotonic()
-        judge: ModuleType = judge_tables if dataset.kind == "tables" else judge_images
+        judge = _judge(dataset)
         if dataset.name not in self.record.floors or self.record.floors[dataset.name]["judge"] != judge.VERSION:
             self.tell(f"{dataset.name}: figures of real data")
             self.record.put_floor(dataset.name, {"judge": judge.VERSION, **judge.floor(dataset)})
         figures = judge.figures(dataset, trial.synthetic)
         self.tell(f"  judged in {time.monotonic() - begun:,.0f} s")
         return figures
+
+
+def _judge(dataset: Dataset) -> ModuleType:
+    return judge_tables if dataset.kind == "tables" else judge_images
 
 
 def _identity(row: dict[str, Any]) -> tuple[Any, int]:

@@ -19,7 +19,7 @@ from synthgen.metrics.neighbours import prdc
 
 __all__ = ["SIZES", "VERSION", "figures", "floor"]
 
-VERSION = 1  # of what is measured; another one measures floors anew
+VERSION = 1  # of what is measured; figures of another one are measured anew
 SEED = 0
 SIZES = (1_000, 10_000)  # images; every method makes the first number, fast ones the second
 MANIFOLD = 5_000  # images a side, as the cost is quadratic

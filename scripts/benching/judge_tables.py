@@ -24,7 +24,7 @@ from synthgen.metrics.table.utility import downstream_score, utility
 
 __all__ = ["VERSION", "figures", "floor"]
 
-VERSION = 1  # of what is measured; another one measures floors anew
+VERSION = 1  # of what is measured; figures of another one are measured anew
 SEED = 0  # of all subsamples and trees, whatever a trial's own seed
 
 Figures = dict[str, dict[str, float]]

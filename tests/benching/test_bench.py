@@ -133,6 +133,17 @@ def test_spoiled_rows_are_made_again_and_judgements_renewed_only_when_asked(benc
     assert fitted(bench) == [0, 0]
 
 
+def test_another_judge_judges_all_rows_and_the_floor_anew(bench, monkeypatch):
+    bench.run()
+    monkeypatch.setattr(judge_tables, "VERSION", judge_tables.VERSION + 1)
+    monkeypatch.setattr(judge_tables, "figures", lambda data, file: {"protocol": {"rows": 7.0}})
+    monkeypatch.setattr(judge_tables, "floor", lambda data: {"protocol": {"rows": 8.0}})
+    bench.run()
+    assert fitted(bench) == [0, 1]
+    assert [row["figures"]["protocol"]["rows"] for row in bench.record.rows] == [7.0, 7.0]
+    assert bench.record.floors["adult"]["protocol"]["rows"] == 8.0
+
+
 def test_methods_take_turns(bench):
     names = [replace(bench.methods[0], name=name) for name in "ab"]
     order = [(trial.seed, trial.method.name) for trial, _ in replace(bench, methods=names).trials()]
