@@ -10,5 +10,4 @@ def adult():
     """2,000 real rows to learn from and 2,000 to judge by."""
     if not os.environ.get("SYNTHGEN_DATA"):
         pytest.skip("SYNTHGEN_DATA is not set: it names the folder that holds tables/adult")
-    pytest.importorskip("xgboost", reason="xgboost is not installed: published figures are defined by it")
     return TableSet("adult", "income", limit=2000)

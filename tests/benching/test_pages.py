@@ -3,8 +3,6 @@ import pytest
 from scripts.benching.pages import write_pages
 from scripts.benching.record import Record
 
-pytest.importorskip("matplotlib", reason="matplotlib is not installed: scripts/bench installs it")
-
 
 def row(method, seed, shape, detector, **others):
     figures = {"protocol": {"shape error": shape, "MLE AUC": 0.9}, "sized": {"detector AUC": detector}}

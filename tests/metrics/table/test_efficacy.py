@@ -1,13 +1,14 @@
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
+import xgboost
+from sklearn.metrics import roc_auc_score
 
 from synthgen.errors import SynthgenError
 from synthgen.metrics.table.efficacy import learning_efficacy
 from tests.tables import people, schema_of
-
-xgboost = pytest.importorskip("xgboost", reason="xgboost is not installed: the figure is defined by it")
-sklearn_metrics = pytest.importorskip("sklearn.metrics")
 
 
 def numbers_and_class(rows, seed, noise=1.0):
@@ -24,7 +25,7 @@ def test_it_is_the_best_of_the_grid_as_separate_models_have_it():
 
     def area(setting, rows):
         trees = xgboost.XGBClassifier(random_state=0, **setting).fit(learn[["x", "z"]], learn["y"] == "low")
-        return sklearn_metrics.roc_auc_score(rows["y"] == "low", trees.predict_proba(rows[["x", "z"]])[:, 1])
+        return roc_auc_score(rows["y"] == "low", trees.predict_proba(rows[["x", "z"]])[:, 1])
 
     grid = [
         {"max_depth": depth, "min_child_weight": weight, "gamma": gamma, "n_estimators": trees}
@@ -76,3 +77,10 @@ def test_one_class_and_too_few_rows():
         learning_efficacy(frame, poor, schema, "rich")
     with pytest.raises(SynthgenError, match="expected 10 rows of each table, found 5"):
         learning_efficacy(frame[:5], frame, schema, "rich")
+
+
+def test_without_xgboost_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "xgboost", None)
+    frame = people(50, 0)
+    with pytest.raises(SynthgenError, match=r"install synthgen\[protocol\]"):
+        learning_efficacy(frame, frame, schema_of(frame, "rich"), "rich")
