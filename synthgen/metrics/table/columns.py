@@ -10,11 +10,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import sparse
 
 from synthgen.errors import SynthgenError, nearest
 from synthgen.layout import Column, TableSchema
 
-__all__ = ["checked", "feature_matrices", "joint_codes", "numbers", "shared_codes", "value_codes"]
+__all__ = [
+    "checked",
+    "feature_matrices",
+    "joint_codes",
+    "numbers",
+    "one_hot_matrix",
+    "shared_codes",
+    "value_codes",
+]
 
 
 def checked(frame: pd.DataFrame, schema: TableSchema, side: str) -> pd.DataFrame:
@@ -107,6 +116,28 @@ def feature_matrices(frames: Sequence[pd.DataFrame], columns: Sequence[Column]) 
         for matrix, part in zip(matrices, values, strict=True):
             matrix[:, position] = part
     return matrices
+
+
+def one_hot_matrix(frames: Sequence[pd.DataFrame], columns: Sequence[Column]) -> sparse.csr_matrix:
+    """Numbers as they are, and 1 for the value of each discrete column, missing too; shape (rows of all, features).
+
+    Sparse, as a column may have 100,000 values. What is not stored is missing to XGBoost, which divides the rows of a
+    0-or-1 column no differently; zeros of a numerical column are stored.
+    """
+    codes, values, width = [], [], 0
+    for column, cells in zip(columns, np.concatenate(feature_matrices(frames, columns)).T):
+        if column.numerical:
+            codes.append(np.full(len(cells), width))
+            values.append(cells)
+            width += 1
+        else:
+            _, compact = np.unique(cells, return_inverse=True)
+            codes.append(width + compact)
+            values.append(np.ones(len(cells)))
+            width += int(compact.max()) + 1
+    shape = (len(codes[0]), width)
+    pointers = np.arange(shape[0] + 1) * len(codes)
+    return sparse.csr_matrix((np.column_stack(values).ravel(), np.column_stack(codes).ravel(), pointers), shape)
 
 
 def joint_codes(

@@ -18,7 +18,7 @@ from sklearn.model_selection import StratifiedKFold
 from synthgen.errors import SynthgenError
 from synthgen.layout import TableSchema
 from synthgen.metrics.intervals import Estimate
-from synthgen.metrics.table.columns import checked, feature_matrices
+from synthgen.metrics.table.columns import checked, feature_matrices, one_hot_matrix
 from synthgen.metrics.table.scores import auc_and_precision, multiplicities, with_spread
 from synthgen.metrics.table.trees import boosted_classifier, one_thread
 
@@ -109,7 +109,7 @@ def c2st(real: pd.DataFrame, synthetic: pd.DataFrame, schema: TableSchema, seed:
         classifier = "HistGradientBoostingClassifier, integer codes"
     else:
         # One thread, as for all trees here; the number does not change what they learn.
-        judged = _judged(_one_hot(frames, schema), lambda: make(random_state=0, n_jobs=1), seed)
+        judged = _judged(one_hot_matrix(frames, schema.columns), lambda: make(random_state=0, n_jobs=1), seed)
         classifier = "XGBClassifier, one-hot"
 
     by_fold = [_areas(judged, seed, fold=fold) for fold in range(FOLDS)]
@@ -176,25 +176,3 @@ def _sampled(
     if rows < 3:
         raise SynthgenError(f"a detector needs at least 3 rows of each table, found {rows}")
     return [frame if len(frame) == rows else frame.sample(rows, random_state=seed) for frame in frames]
-
-
-def _one_hot(frames: list[pd.DataFrame], schema: TableSchema) -> sparse.csr_matrix:
-    """Numbers as they are, and 1 for the value of each discrete column, missing too; shape (rows of all, features).
-
-    Sparse, as a column may have 100,000 values. What is not stored is missing to XGBoost, which divides the rows of a
-    0-or-1 column no differently; zeros of a numerical column are stored.
-    """
-    codes, values, width = [], [], 0
-    for column, cells in zip(schema, np.concatenate(feature_matrices(frames, schema.columns)).T):
-        if column.numerical:
-            codes.append(np.full(len(cells), width))
-            values.append(cells)
-            width += 1
-        else:
-            _, compact = np.unique(cells, return_inverse=True)
-            codes.append(width + compact)
-            values.append(np.ones(len(cells)))
-            width += int(compact.max()) + 1
-    shape = (len(codes[0]), width)
-    pointers = np.arange(shape[0] + 1) * len(codes)
-    return sparse.csr_matrix((np.column_stack(values).ravel(), np.column_stack(codes).ravel(), pointers), shape)

@@ -12,7 +12,8 @@ from sklearn.model_selection import StratifiedKFold
 
 from synthgen.data.tables.schema import infer_schema
 from synthgen.errors import SynthgenError
-from synthgen.metrics.table.detection import _one_hot, c2st, detector_auc, detector_estimate
+from synthgen.metrics.table.columns import one_hot_matrix
+from synthgen.metrics.table.detection import c2st, detector_auc, detector_estimate
 from tests.tables import people, schema_of
 
 
@@ -183,8 +184,8 @@ def test_a_hundred_thousand_categories_do_not_make_a_dense_matrix():
     real = pd.DataFrame({"id": [f"r{i}" for i in range(50_000)], "x": np.arange(50_000.0)})
     other = pd.DataFrame({"id": [f"s{i}" for i in range(50_000)], "x": np.arange(50_000.0)})
     schema = schema_of(real)
-    assert _one_hot([real, other], schema).shape == (100_000, 100_001)
-    assert _one_hot([real, other], schema).nnz == 200_000
+    assert one_hot_matrix([real, other], schema.columns).shape == (100_000, 100_001)
+    assert one_hot_matrix([real, other], schema.columns).nnz == 200_000
 
 
 def test_errors_name_what_is_wrong(two_samples):

@@ -1,0 +1,112 @@
+"""Fills in the rows that are missing: trains, samples and judges one trial after the other."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from scripts.benching import judge_images, judge_tables
+from scripts.benching.datasets import Dataset
+from scripts.benching.methods import Method
+from scripts.benching.record import Record
+from scripts.benching.trial import Trial
+
+__all__ = ["REDO", "Bench"]
+
+REDO = ("failed", "spoiled", "judgement")
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What shall be there, and where.
+
+    Attributes:
+        methods: What is trained, in this order, in turn.
+        datasets: What it is trained on.
+        seeds: One round of all methods each.
+        record: Where rows go.
+        work: Folder for what trials make.
+        threads: Of every trial.
+        redo: Rows to make again although they are there: "failed" ones, "spoiled" ones, and of all the "judgement",
+            where what was made is still in `work`.
+        tell: Called with a line before each part.
+    """
+
+    methods: Sequence[Method]
+    datasets: Sequence[Dataset]
+    seeds: Sequence[int]
+    record: Record
+    work: Path
+    threads: int = 2
+    redo: Sequence[str] = ()
+    tell: Callable[[str], None] = print
+
+    def run(self) -> None:
+        """Goes on where it was cut: what was trained is not trained again, what was judged is not judged again."""
+        handed: dict[str, dict[str, Any]] = {}
+        for trial, dataset in self.trials():
+            known = self.record.row(trial.method.name, trial.data, trial.seed)
+            if known is not None and not self._again(known, trial, dataset):
+                continue
+            if dataset.name not in handed:
+                handed[dataset.name] = dataset.hand_over(self.work.resolve() / "data")
+            row = self._trained(trial, known, handed[dataset.name])
+            if row["status"] == "done":
+                row |= {"judge": _judge(dataset).VERSION, "figures": self._judged(trial, dataset)}
+            else:
+                self.tell(f"  failed: {row['error']}")
+            self.record.put(row)
+
+    def trials(self) -> Iterator[tuple[Trial, Dataset]]:
+        """Methods in turn, so that whatever changes with time does not meet one of them alone."""
+        for seed in self.seeds:
+            for dataset in self.datasets:
+                for method in self.methods:
+                    folder = self.work.resolve() / f"{dataset.name}-{method.name}-seed{seed}"
+                    yield Trial(method, dataset.name, seed, self.threads, folder), dataset
+
+    def _again(self, row: dict[str, Any], trial: Trial, dataset: Dataset) -> bool:
+        if _identity(row) != (dict(trial.method.settings), self.threads):
+            return True  # of other settings than those that are asked for now
+        if row["status"] == "failed":
+            return "failed" in self.redo
+        if row["judge"] != _judge(dataset).VERSION:
+            return True
+        return ("spoiled" in self.redo and row["spoiled"]) or ("judgement" in self.redo and trial.synthetic.is_file())
+
+    def _trained(self, trial: Trial, known: dict[str, Any] | None, handed: dict[str, Any]) -> dict[str, Any]:
+        """The row of a trial that has been made and not judged, or else of a new one."""
+        if trial.row_file.is_file():
+            row = json.loads(trial.row_file.read_text())
+            wanted = row["status"] == "done" and _identity(row) == (dict(trial.method.settings), self.threads)
+            remade = known is not None and "spoiled" in self.redo and known["spoiled"]
+            if wanted and not remade and trial.synthetic.is_file():
+                return row
+        self.tell(f"{trial.data}, seed {trial.seed}: {trial.method.title}")
+        row = trial.run(handed)
+        if row["status"] == "done":
+            remark = f", spoiled: others used {row['others']} cores" if row["spoiled"] else ""
+            self.tell(f"  fit {row['fit_seconds']:,.1f} s, sampled {row['sample_seconds']:,.1f} s{remark}")
+        return row
+
+    def _judged(self, trial: Trial, dataset: Dataset) -> dict[str, Any]:
+        begun = time.monotonic()
+        judge = _judge(dataset)
+        if dataset.name not in self.record.floors or self.record.floors[dataset.name]["judge"] != judge.VERSION:
+            self.tell(f"{dataset.name}: figures of real data")
+            self.record.put_floor(dataset.name, {"judge": judge.VERSION, **judge.floor(dataset)})
+        figures = judge.figures(dataset, trial.synthetic)
+        self.tell(f"  judged in {time.monotonic() - begun:,.0f} s")
+        return figures
+
+
+def _judge(dataset: Dataset) -> ModuleType:
+    return judge_tables if dataset.kind == "tables" else judge_images
+
+
+def _identity(row: dict[str, Any]) -> tuple[Any, int]:
+    """What a row must share with what is asked for; JSON has no tuples."""
+    return json.loads(json.dumps(row["settings"])), row["threads"]

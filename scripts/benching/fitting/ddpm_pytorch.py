@@ -1,0 +1,49 @@
+"""`denoising-diffusion-pytorch`: its U-Net and diffusion, in a loop with its trainer's optimizer, clipping and average.
+
+Its own trainer reads a folder of files through worker processes, ends by a number of steps, and samples meanwhile.
+"""
+
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from denoising_diffusion_pytorch import GaussianDiffusion, Unet
+from ema_pytorch import EMA
+
+from scripts.benching.fitting.padding import cropped, padded
+from scripts.benching.handed import Pictures, Task
+
+
+def fit(task: Task) -> tuple[EMA, dict[str, Any]]:
+    """With the settings `seconds`, `dim`, `dim_mults`, `batch_size` and, of sampling, `steps`."""
+    torch.manual_seed(task.seed)
+    settings = task.settings
+    images = torch.from_numpy(padded(task.data.pixels))
+    channels, size = images.shape[1:3]
+    network = Unet(dim=settings["dim"], dim_mults=tuple(settings["dim_mults"]), channels=channels)
+    diffusion = GaussianDiffusion(network, image_size=size, sampling_timesteps=settings["steps"])
+    average = EMA(diffusion, beta=0.995, update_every=10)
+    optimizer = torch.optim.Adam(diffusion.parameters(), lr=1e-4, betas=(0.9, 0.99))
+    begun, seen = time.perf_counter(), 0
+    while time.perf_counter() - begun < settings["seconds"]:
+        rows = torch.randint(len(images), (settings["batch_size"],))
+        loss = diffusion(images[rows].float() / 255)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(diffusion.parameters(), 1.0)
+        optimizer.step()
+        average.update()
+        seen += len(rows)
+    average.task_size = task.data.pixels.shape[-1]
+    return average, {"samples_seen": seen}
+
+
+def sample(model: EMA, n: int, seed: int) -> Pictures:
+    """Without labels."""
+    torch.manual_seed(seed)
+    model.ema_model.eval()
+    with torch.inference_mode():
+        parts = [model.ema_model.sample(batch_size=min(100, n - done)) for done in range(0, n, 100)]
+    pixels = (torch.cat(parts).clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+    return Pictures(np.ascontiguousarray(cropped(pixels, model.task_size)))

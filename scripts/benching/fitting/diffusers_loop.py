@@ -1,0 +1,69 @@
+"""The training loop of diffusers' unconditional example, written anew and short: its model, loss, rates and average."""
+
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
+from diffusers.training_utils import EMAModel
+from torch.nn import functional
+
+from scripts.benching.fitting.padding import cropped, padded
+from scripts.benching.handed import Pictures, Task
+
+WARMUP = 500  # steps
+
+
+def fit(task: Task) -> tuple[dict[str, Any], dict[str, Any]]:
+    """With the settings `seconds`, `channels`, `batch_size` and, of sampling, `steps`."""
+    torch.manual_seed(task.seed)
+    settings = task.settings
+    images = torch.from_numpy(padded(task.data.pixels))
+    channels, size = images.shape[1:3]
+    widths = tuple(settings["channels"])
+    network = UNet2DModel(
+        sample_size=size,
+        in_channels=channels,
+        out_channels=channels,
+        block_out_channels=widths,
+        down_block_types=("DownBlock2D",) * (len(widths) - 1) + ("AttnDownBlock2D",),
+        up_block_types=("AttnUpBlock2D",) + ("UpBlock2D",) * (len(widths) - 1),
+    )
+    noise_schedule = DDPMScheduler(num_train_timesteps=1000)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, betas=(0.95, 0.999), weight_decay=1e-6, eps=1e-8)
+    average = EMAModel(network.parameters(), decay=0.9999, use_ema_warmup=True, inv_gamma=1.0, power=0.75)
+    begun, seen, spent = time.perf_counter(), 0, 0.0
+    while (spent := time.perf_counter() - begun) < settings["seconds"]:
+        # A cosine to zero as there, over the time instead of over a number of steps.
+        warm = min(1.0, (seen / settings["batch_size"] + 1) / WARMUP)
+        cosine = 0.5 * (1 + np.cos(np.pi * spent / settings["seconds"]))
+        optimizer.param_groups[0]["lr"] = 1e-4 * warm * cosine
+        clean = images[torch.randint(len(images), (settings["batch_size"],))].float() / 127.5 - 1
+        noise, times = torch.randn_like(clean), torch.randint(0, 1000, (len(clean),))
+        loss = functional.mse_loss(network(noise_schedule.add_noise(clean, noise, times), times).sample, noise)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        average.step(network.parameters())
+        seen += len(clean)
+    average.copy_to(network.parameters())
+    model = {"network": network.eval(), "steps": settings["steps"], "size": task.data.pixels.shape[-1]}
+    return model, {"samples_seen": seen}
+
+
+def sample(model: dict[str, Any], n: int, seed: int) -> Pictures:
+    """By DDIM, without labels."""
+    generator = torch.Generator().manual_seed(seed)
+    network, scheduler = model["network"], DDIMScheduler(num_train_timesteps=1000)
+    scheduler.set_timesteps(model["steps"])
+    parts = []
+    with torch.inference_mode():
+        for done in range(0, n, 100):
+            shape = (min(100, n - done), network.config.in_channels, *[network.config.sample_size] * 2)
+            images = torch.randn(shape, generator=generator)
+            for moment in scheduler.timesteps:
+                images = scheduler.step(network(images, moment).sample, moment, images).prev_sample
+            parts.append(((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).numpy())
+    return Pictures(np.ascontiguousarray(cropped(np.concatenate(parts), model["size"])))
