@@ -76,8 +76,9 @@ def table_report(
     for column in sensitive:
         schema[column]  # an unknown one is told before the work begins
 
+    # What later steps read of earlier ones.
     predictions: dict[str, Scores] = {}
-    records: list[ClosestRecords | None] = [None]
+    records: list[ClosestRecords | None] = []
     groups: dict[str, Representation] = {}
 
     def predict() -> None:
@@ -85,7 +86,7 @@ def table_report(
             predictions.update(add_utility(report, sides, target))
 
     def copies() -> None:
-        records[0] = add_privacy(report, sides)
+        records.append(add_privacy(report, sides))
 
     def fairness() -> None:
         groups.update(add_fairness(report, sides, sensitive, predictions, target))
@@ -102,14 +103,14 @@ def table_report(
         report.sections = [*pictures, *report.sections]
 
     steps: list[tuple[str, Callable[[], None]]] = [
-        (f"predicting {target}" if target else "nothing to predict", predict),
+        *([(f"predicting {target}", predict)] if target is not None else []),
         ("comparing columns and pairs", lambda: add_details(report, sides)),
         ("comparing marginals", lambda: add_marginals(report, sides)),
         ("training the detector", lambda: add_detection(report, sides)),
         ("comparing clouds of rows", lambda: add_manifold(report, sides)),
         ("looking for what is left out", lambda: add_support(report, sides)),
         ("looking for copies", copies),
-        ("comparing groups", fairness),
+        *([("comparing groups", fairness)] if sensitive else []),
         ("concluding", conclude),
         ("drawing", draw),
     ]
