@@ -34,7 +34,9 @@ def test_the_wheel_holds_configs_and_templates(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     configs = {f"synthgen/configs/{file.relative_to(ROOT / 'configs')}" for file in (ROOT / "configs").rglob("*.yaml")}
     assert configs <= names
-    assert "synthgen/reports/report.html.j2" in names
+    page = ("base.html.j2", "report.html.j2", "figures.html.j2", "comparison.html.j2", "style.css", "page.js")
+    assert {f"synthgen/reports/page/{file}" for file in page} <= names
+    assert "synthgen/reports/report.schema.json" in names
     assert "synthgen/py.typed" in names
     assert not any(name.startswith(("tests/", "scripts/")) for name in names)
 

@@ -178,7 +178,7 @@ def _fit_until_signal(trainer: Trainer, model: Model, data: DataModule, checkpoi
             if isinstance(error.__context__, KeyboardInterrupt):
                 raise KeyboardInterrupt from None
             raise
-        except (RuntimeError, MemoryError, ValueError) as error:
+        except (RuntimeError, MemoryError, ValueError, ConnectionError, EOFError) as error:
             explained = _explained(error, checkpoint)
             if explained is None:
                 raise
@@ -186,7 +186,7 @@ def _fit_until_signal(trainer: Trainer, model: Model, data: DataModule, checkpoi
     return None
 
 
-def _explained(error: RuntimeError | MemoryError | ValueError, checkpoint: Path | None) -> SynthgenError | None:
+def _explained(error: Exception, checkpoint: Path | None) -> SynthgenError | None:
     """One line on what a person can do something about; None for a bug."""
     text = str(error)
     if "Error(s) in loading state_dict" in text:
@@ -196,6 +196,8 @@ def _explained(error: RuntimeError | MemoryError | ValueError, checkpoint: Path 
         return SynthgenError(f"{checkpoint}: its optimizers do not fit the run's config.yaml: {text}")
     if found := out_of_memory(error):
         return SynthgenError(f"{found}; lower data.batch_size, then the network's width")
-    if "DataLoader worker" in text:
-        return SynthgenError(f"a process that reads data has ended: {text.splitlines()[0]}; the run can go on")
+    # A worker that is killed while it hands over a batch is met at the other end of its pipe first.
+    if "DataLoader worker" in text or isinstance(error, ConnectionError | EOFError):
+        said = (text or type(error).__name__).splitlines()[0]
+        return SynthgenError(f"a process that reads data has ended: {said}; the run can go on")
     return None

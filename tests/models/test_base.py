@@ -394,7 +394,7 @@ def test_the_weights_with_the_lowest_validation_loss_are_left_in_the_model(tmp_p
     average = follow.values[3][0]["value"]
     assert torch.equal(model.stages[0].trained.value, average), "those of the first validation, after 4 batches"
     held = Numbers(validation=60).validation
-    assert fitted.validation_loss == pytest.approx((held - average).square().mean().item(), rel=1e-5)
+    assert fitted.best == pytest.approx((held - average).square().mean().item(), rel=1e-5)
     assert fitted.samples_seen == 320
 
 
@@ -408,7 +408,7 @@ def test_the_last_weights_are_validated_too(tmp_path):
 def test_without_validation_data_the_last_weights_are_left(tmp_path):
     model, follow = one_stage(), Follow()
     fitted = fit(model, tmp_path, validate_every=64, callbacks=[follow])
-    assert fitted.validation_loss is None
+    assert fitted.best is None
     assert torch.equal(model.stages[0].trained.value, follow.values[-1][0]["value"])
 
 
