@@ -33,6 +33,7 @@ def evaluate(
     progress: Progress | None = None,
     extractor: Extractor | None = None,
     made: Mapping[str, Any] | None = None,
+    entities: tuple[Sequence[Any], Sequence[Any]] | None = None,
 ) -> Report:
     """Measures synthetic data, from any tool, against real data that it was learned from and real data it never saw.
 
@@ -51,6 +52,8 @@ def evaluate(
         progress: Called with a word, and the share that is done, before each part.
         extractor: For images, features in place of those of a classifier of the real images.
         made: More of how the synthetic data was made, for the report: model, seconds of training, command.
+        entities: For tables, the entity, such as a person, of each real row and of each holdout row, where whole
+            entities were held out: the test of copying takes rows for independent otherwise.
 
     Raises:
         SynthgenError: Data of different kinds, tables that lack a column, or images of a class that real ones have not.
@@ -82,6 +85,7 @@ def evaluate(
             name=name,
             seed=seed,
             progress=progress,
+            entities=entities,
         )
         if dates:
             report.notes.append(f"Dates were measured as seconds since 1970: {', '.join(dates)}.")

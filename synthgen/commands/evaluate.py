@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from synthgen.configuration import build, to_plain
-from synthgen.errors import SynthgenError
+from synthgen.errors import SynthgenError, nearest
 
 __all__ = ["GATES_FAILED", "run"]
 
@@ -27,6 +27,7 @@ class _Asked:
     target: str | None
     name: str
     made: dict[str, Any]
+    entities: tuple[Any, Any] | None = None
 
 
 def run(config: DictConfig) -> None:
@@ -61,6 +62,7 @@ def run(config: DictConfig) -> None:
             progress=lambda part, share: progress.update(task, description=f"evaluating: {part}", completed=share),
             extractor=extractor,
             made={**asked.made, **_how(settings)},
+            entities=asked.entities,
         )
     folder = Path(settings["output"] or (Path(settings["run"]) / "report" if settings["run"] else "report"))
     report.to_html(folder / "report.html")
@@ -85,7 +87,23 @@ def _of_files(settings: dict[str, Any]) -> _Asked:
         read_data(settings[side]) if settings[side] else None for side in ("real", "holdout", "synthetic")
     )
     name = settings["name"] or Path(settings["real"]).stem
-    return _Asked(real, holdout, synthetic, settings["target"], name, {})
+    entities = None
+    if entity := settings["entity"]:
+        real_owners, real = _without(real, entity, "real")
+        if holdout is not None:
+            owners, holdout = _without(holdout, entity, "holdout")
+            entities = (real_owners, owners)
+    return _Asked(real, holdout, synthetic, settings["target"], name, {}, entities)
+
+
+def _without(table: Any, entity: str, side: str) -> tuple[Any, Any]:
+    """The column that names entities, and the table without it: who somebody is is no value to compare."""
+    columns = getattr(table, "columns", ())
+    if entity not in columns:
+        raise SynthgenError(
+            f"entity={entity}: the {side} data has no such column: {nearest(entity, columns, what='its columns are')}"
+        )
+    return table[entity], table.drop(columns=entity)
 
 
 def _of_run(settings: dict[str, Any]) -> _Asked:
@@ -119,7 +137,16 @@ def _of_run(settings: dict[str, Any]) -> _Asked:
         made["drawn"] = f"n={len(data.train)} seed={settings['seed']}"
     target = settings["target"] or getattr(data, "target", None)
     made = {key: value for key, value in made.items() if value is not None}
-    return _Asked(data.train, data.holdout, synthetic, target, settings["name"] or data.name, made)
+    name = settings["name"] or data.name
+    return _Asked(data.train, data.holdout, synthetic, target, name, made, _entities(data))
+
+
+def _entities(data: Any) -> tuple[Any, Any] | None:
+    """The entities that a run split its rows by; None where it split rows, or where its holdout is a file."""
+    known = getattr(data, "entities", None)
+    if known is None or data.holdout is None or data.holdout.index.isin(data.train.index).any():
+        return None
+    return known[data.train.index], known[data.holdout.index]
 
 
 def _how(settings: dict[str, Any]) -> dict[str, Any]:

@@ -248,6 +248,7 @@ def test_evaluate_without_data_or_with_gates_and_weights_that_are_none(refused, 
     assert "extractor=inceptoin: unknown choice: did you mean 'inception'?" in refused(
         "evaluate", *sides, "extractor=inceptoin"
     )
+    assert "entity=b: the real data has no such column: its columns are 'a'" in refused("evaluate", *sides, "entity=b")
     assert "expected two reports or more" in refused("compare", f"runs=[{given}]")
     assert "no such report" in refused("compare", f"runs=[{given},{given}]")
 

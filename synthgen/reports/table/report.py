@@ -1,6 +1,7 @@
 """The report of a synthetic table."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -33,6 +34,7 @@ def table_report(
     name: str = "table",
     seed: int = 0,
     progress: Progress | None = None,
+    entities: tuple[Sequence[Any], Sequence[Any]] | None = None,
 ) -> Report:
     """Measures a synthetic table against the real rows that it was made from, and real rows that it has not seen.
 
@@ -56,6 +58,8 @@ def table_report(
         name: Of the data, for the title.
         seed: Of subsamples, folds and trees.
         progress: Called before each part.
+        entities: For each training row and each holdout row the entity, such as a person, that it belongs to, where
+            whole entities were held out: the test of copying then looks at one row of each.
 
     Raises:
         SynthgenError: When a table lacks a column or rows, or the target cannot be predicted.
@@ -68,6 +72,7 @@ def table_report(
         checked(synthetic, schema, "synthetic"),
         schema,
         seed,
+        entities,
     )
     facts = {"training rows": len(train), "synthetic rows": len(synthetic), "columns": len(schema)}
     if holdout is not None:

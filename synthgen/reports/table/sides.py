@@ -1,8 +1,11 @@
 """The tables that a report compares, whole and at one size."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from synthgen.layout import TableSchema
@@ -23,6 +26,8 @@ class Sides:
         synthetic: Its rows.
         schema: What the columns are.
         seed: Of every subsample.
+        entities: For each training row and each holdout row the entity, such as a person, that it belongs to, where
+            entities and not rows were put on one side or the other; else None.
     """
 
     train: pd.DataFrame
@@ -30,6 +35,7 @@ class Sides:
     synthetic: pd.DataFrame
     schema: TableSchema
     seed: int = 0
+    entities: tuple[Sequence[Any], Sequence[Any]] | None = None
 
     @cached_property
     def rows(self) -> int:
@@ -51,6 +57,18 @@ class Sides:
     def known(self) -> pd.DataFrame:
         """So many training rows."""
         return self._rows(self.train)
+
+    def independent(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Training and holdout rows that were put there independently of each other: one row of each entity."""
+        assert self.holdout is not None
+        if self.entities is None:
+            return self.train, self.holdout
+        thinned = []
+        for frame, entities in zip((self.train, self.holdout), self.entities, strict=True):
+            order = np.random.default_rng(self.seed).permutation(len(frame))
+            first = ~pd.Series(list(entities)).iloc[order].duplicated().to_numpy()
+            thinned.append(frame.iloc[np.sort(order[first])])
+        return thinned[0], thinned[1]
 
     def _rows(self, frame: pd.DataFrame) -> pd.DataFrame:
         return frame if len(frame) == self.rows else frame.sample(self.rows, random_state=self.seed)

@@ -11,9 +11,11 @@ from synthgen.metrics.table.detection import detector_auc
 from synthgen.metrics.table.fairness import representation
 from synthgen.metrics.table.fidelity import column_shapes, pair_trends, shape_error, trend_error
 from synthgen.metrics.table.marginals import triple_marginals
+from synthgen.metrics.table.privacy import closest_records
 from synthgen.metrics.table.utility import utility
 from synthgen.reports.report import Report
 from synthgen.reports.table.fidelity import add_marginals
+from synthgen.reports.table.privacy import add_privacy
 from synthgen.reports.table.report import table_report
 from synthgen.reports.table.sides import Sides
 from tests.browser import needs_chromium, opened
@@ -122,6 +124,19 @@ def test_copies_show(tables):
     assert report["Copying test p"] < 1e-6
     assert verdict(report, "privacy").level == "poor"
     assert report.findings[0].face == "privacy"
+
+
+def test_the_test_of_copying_looks_at_one_row_a_person():
+    train, holdout, synthetic = people(900, 0), people(300, 1), people(500, 2)
+    owners, others = np.arange(900) // 9, np.arange(300) // 3
+    schema = schema_of(train)
+    sides = Sides(train, holdout, synthetic, schema, 0, (owners, others))
+    some, few = sides.independent()
+    assert len(some) == len(few) == 100
+    assert len(np.unique(owners[some.index])) == len(np.unique(others[few.index])) == 100
+    found = closest_records(some, few, synthetic, schema)
+    assert add_privacy(Report("people"), sides) == found
+    assert found != closest_records(train, holdout, synthetic, schema)
 
 
 def test_without_holdout_there_is_no_floor_and_it_is_said(tables):
