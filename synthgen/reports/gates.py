@@ -119,8 +119,8 @@ def _broken(figure: Measured, bounds: Mapping[str, float]) -> list[str]:
             said.append(f"{figure.name} has no real figure to stand beside: no holdout was given")
         elif (worse := loss(figure.better, value, other) - loss(figure.better, other, other)) > bounds["beside"]:
             said.append(
-                f"{figure.name} is {value:.4g} beside {other:.4g} of real data, worse by {worse:.4g}, "
-                f"over {bounds['beside']:.4g}"
+                f"{figure.name} is {value:.4g} beside {other:.4g} of real data, worse by {worse:.4g}, over "
+                f"{bounds['beside']:.4g}"
             )
     return said
 

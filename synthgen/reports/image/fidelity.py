@@ -63,9 +63,8 @@ def add_features(
         (
             "Density",
             "closer to real",
-            "Real images that each synthetic one lies near, over how many that would be for a real one. Above "
-            "that, images "
-            "crowd where real ones are most alike.",
+            "Real images that each synthetic one lies near, over how many that would be for a real one. Above that, "
+            "images crowd where real ones are most alike.",
         ),
         (
             "Coverage",

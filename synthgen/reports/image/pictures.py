@@ -14,11 +14,17 @@ __all__ = ["channels_shown", "picture", "strips"]
 ROWS = 10
 PER_ROW = 8
 SIZE = 48  # pixels on the page that small images are blown up to
+MOST = 96  # pixels that large ones are shrunk to: a page of 200 of them stays under 10 MB
 
 
 def picture(images: NDArray[np.uint8], title: str) -> str:
-    """Images of shape (N, C, H, W) in one row, as an `img` element; small ones are enlarged without smoothing."""
+    """Images of shape (N, C, H, W) in one row, as an `img` element.
+
+    Small ones are enlarged without smoothing, large ones shrunk to 96 pixels on their longer side.
+    """
     shown = images if images.shape[1] in (1, 3) else images[:, : 3 if images.shape[1] > 3 else 1]
+    if max(shown.shape[2:]) > MOST:
+        shown = np.stack([_shrunk(image) for image in shown])
     scale = max(1, round(SIZE / max(shown.shape[2:])))
     shown = shown.repeat(scale, axis=2).repeat(scale, axis=3)
     count, channels, height, width = shown.shape
@@ -31,6 +37,13 @@ def picture(images: NDArray[np.uint8], title: str) -> str:
     data = base64.b64encode(file.getvalue()).decode()
     size = f'width="{row.shape[1]}" height="{height}"'
     return f'<img src="data:image/png;base64,{data}" alt="{escape(title)}" {size}>'
+
+
+def _shrunk(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    channels = [Image.fromarray(channel) for channel in image]
+    for channel in channels:
+        channel.thumbnail((MOST, MOST))
+    return np.stack([np.asarray(channel) for channel in channels])
 
 
 def channels_shown(channels: int) -> str | None:

@@ -175,8 +175,7 @@ def _add_privacy(
                 "privacy",
                 "as far as real",
                 "Median distance of a synthetic image to the nearest training image, in grey levels over all "
-                "pixels. It "
-                "means nothing without the same distance of images that training has not seen.",
+                "pixels. It means nothing without the same distance of images that training has not seen.",
             )
         )
         closest = np.argsort(reached, kind="stable")[:PAIRS]
@@ -191,9 +190,9 @@ def _add_privacy(
             np.nan,
             "privacy",
             "closer to 1",
-            "Median distance of a synthetic image to the nearest training image, over a holdout image’s: far below 1, "
-            "synthetic images repeat training images. Blurred ones come near without copying, and a few copies do not "
-            "move a median.",
+            "Median distance of a synthetic image to the nearest training image, over a holdout image’s: far below "
+            "1, synthetic images repeat training images. Blurred ones come near without copying, and a few copies "
+            "do not move a median.",
             floor=1.0,
             key=True,
         ).measured(found.ratio),
@@ -244,8 +243,8 @@ def _pairs(
         for *pair, distance in zip(synthetic, training, distances)
     ]
     said = (
-        f"The {len(figures)} of {asked:,} synthetic images that come closest to a training image: "
-        "synthetic on the left, its nearest training image on the right."
+        f"The {len(figures)} of {asked:,} synthetic images that come closest to a training image: synthetic on the "
+        "left, its nearest training image on the right."
     )
     html = f'<p>{escape(said)}</p><div class="pairs">{"".join(figures)}</div>'
     return Section("Nearest training images", html)

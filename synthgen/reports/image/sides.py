@@ -44,6 +44,6 @@ def check_sides(sides: dict[str, Images | None], classes: Sequence[str]) -> None
             raise SynthgenError(f"{side} images: found {len(labels)} labels for {len(images)} images")
         if labels.min() < 0 or labels.max() >= len(classes):
             raise SynthgenError(
-                f"{side} labels: expected 0 to {len(classes) - 1} for {len(classes)} classes, "
-                f"found {labels.min()} to {labels.max()}"
+                f"{side} labels: expected 0 to {len(classes) - 1} for {len(classes)} classes, found {labels.min()} "
+                f"to {labels.max()}"
             )

@@ -27,9 +27,8 @@ def add_findings(report: Report, signs: Sequence[Memorisation], uses: Sequence[D
             )
         elif row["real"] is not None and row["real"] - row["synthetic"] >= LEAST:
             text = (
-                f"{row['class']}: {_percent(row['synthetic'])} of its images are recognised, "
-                f"{_percent(row['real'])} of real "
-                "ones."
+                f"{row['class']}: {_percent(row['synthetic'])} of its images are recognised, {_percent(row['real'])} "
+                "of real ones."
             )
             found.append(Finding("fidelity", text, row["real"] - row["synthetic"], (row["class"],)))
     for short, said in (
@@ -49,8 +48,7 @@ def add_findings(report: Report, signs: Sequence[Memorisation], uses: Sequence[D
         if one.tstr.high < one.trtr.low:
             text = (
                 f"A classifier that learned from synthetic images recognises {_percent(one.tstr.value)} of real "
-                "ones, instead "
-                f"of {_percent(one.trtr.value)}."
+                f"ones, instead of {_percent(one.trtr.value)}."
             )
             found.append(Finding("utility", text, (one.trtr.value - one.tstr.value) / one.trtr.value))
     for sign in signs:
@@ -58,8 +56,8 @@ def add_findings(report: Report, signs: Sequence[Memorisation], uses: Sequence[D
         if sign.p_value < RARE:
             copies = f", {exact} or more of them exact copies" if exact else ""
             text = (
-                f"Synthetic images lean towards training images as chance would not let them (p = {sign.p_value:.2g}): "
-                f"{_percent(sign.copied.value)} are near copies{copies}."
+                "Synthetic images lean towards training images as chance would not let them (p = "
+                f"{sign.p_value:.2g}): {_percent(sign.copied.value)} are near copies{copies}."
             )
             found.append(Finding("privacy", text, 2.0))
     report.findings = sorted(found, key=lambda finding: -finding.severity)
@@ -88,9 +86,9 @@ def _fidelity(report: Report) -> Verdict:
     short = max(precision.floor - precision.value, recall.floor - recall.value)
     level = "good" if short <= NEAR else "mixed" if short <= PARTLY else "poor"
     text = (
-        f"{_percent(precision.value)} of synthetic images lie among real ones ({_percent(precision.floor)} of "
-        "real ones do), "
-        f"and {_percent(recall.value)} of real images have synthetic ones like them ({_percent(recall.floor)}). {said}"
+        f"{_percent(precision.value)} of synthetic images lie among real ones ({_percent(precision.floor)} of real "
+        f"ones do), and {_percent(recall.value)} of real images have synthetic ones like them "
+        f"({_percent(recall.floor)}). {said}"
     )
     known = next((one for one in report.figures if one.name == "Recognised as its class"), None)
     if known is not None:
@@ -108,9 +106,9 @@ def _utility(uses: Sequence[DownstreamAccuracy]) -> Verdict:
     kept = one.tstr.value / one.trtr.value if one.trtr.value else float("nan")
     level = "good" if kept >= KEPT else "mixed" if kept >= PARTLY_KEPT else "poor"
     text = (
-        f"A small classifier that learned from synthetic images recognises {_percent(one.tstr.value)} of real "
-        "ones, beside "
-        f"{_percent(one.trtr.value)} when it learned from real ones, and {_percent(one.both.value)} when from both."
+        f"A small classifier that learned from synthetic images recognises {_percent(one.tstr.value)} of real ones, "
+        f"beside {_percent(one.trtr.value)} when it learned from real ones, and {_percent(one.both.value)} when from "
+        "both."
     )
     return Verdict("utility", level, text)
 
@@ -121,15 +119,13 @@ def _privacy(report: Report, signs: Sequence[Memorisation]) -> Verdict:
     sign = signs[0]
     if sign.p_value < RARE:
         text = (
-            f"Synthetic images lean towards training images (p = {sign.p_value:.2g}): "
-            f"{_percent(sign.copied.value)} are near "
-            f"copies, beside {_percent(sign.copied_real)} of real ones. Look at the pairs."
+            f"Synthetic images lean towards training images (p = {sign.p_value:.2g}): {_percent(sign.copied.value)} "
+            f"are near copies, beside {_percent(sign.copied_real)} of real ones. Look at the pairs."
         )
         return Verdict("privacy", "poor", text)
     text = (
         "No sign of copying was found: synthetic images lie no closer to training images than to images that "
-        "training has "
-        f"not seen (p = {sign.p_value:.2g}). That proves no privacy."
+        f"training has not seen (p = {sign.p_value:.2g}). That proves no privacy."
     )
     return Verdict("privacy", "good", text)
 

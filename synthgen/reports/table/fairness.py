@@ -45,8 +45,8 @@ def _add_representation(report: Report, sides: Sides, columns: list[str], name: 
         0.0,
         "fairness",
         "lower",
-        f"Largest difference of a group’s share, by {name}, between training and synthetic rows. "
-        "Blind to whether the rows of a group are as good as those of others.",
+        f"Largest difference of a group’s share, by {name}, between training and synthetic rows. Blind to whether "
+        "the rows of a group are as good as those of others.",
         percent=True,
         key=True,
     )
@@ -77,9 +77,8 @@ def _add_differences(
             0.0,
             "fairness",
             "lower",
-            f"Largest {kind} between groups by {name}, of the model that learned from synthetic rows; TRTR’s is "
-            "the real "
-            "data’s own. Largest differences are biased upwards where groups are small.",
+            f"Largest {kind} between groups by {name}, of the model that learned from synthetic rows; TRTR’s is the "
+            "real data’s own. Largest differences are biased upwards where groups are small.",
             reference=scores["TRTR"].differences[kind].value,
             reference_name="TRTR",
         )

@@ -49,8 +49,8 @@ def add_marginals(report: Report, sides: Sides) -> None:
         (
             "Trend error",
             trend_error,
-            "Mean distance between the real and synthetic association of each pair of columns. "
-            "Blind to what three or more columns do together, and to rare values.",
+            "Mean distance between the real and synthetic association of each pair of columns. Blind to what three "
+            "or more columns do together, and to rare values.",
             2,
         ),
     ]
@@ -96,8 +96,8 @@ def add_detection(report: Report, sides: Sides) -> None:
         np.nan,
         "fidelity",
         "closer to 0.5",
-        f"How well boosted trees (scikit-learn's) tell synthetic rows from {against} rows: 0.5 is guessing, 1 is every "
-        "time. It grows with the number of rows, and one tell-tale column is enough.",
+        f"How well boosted trees (scikit-learn's) tell synthetic rows from {against} rows: 0.5 is guessing, 1 is "
+        "every time. It grows with the number of rows, and one tell-tale column is enough.",
         key=True,
     )
     if sides.rows < 3:
@@ -117,9 +117,8 @@ def add_detection(report: Report, sides: Sides) -> None:
             np.nan,
             "fidelity",
             "higher",
-            f"1 − mean over 3 folds of (max(½, AUC) · 2 − 1) by {judged.classifier}: the papers' figure, of "
-            "training rows "
-            "against as many synthetic ones. Copies of them score best, and figures by other classifiers do "
+            f"1 − mean over 3 folds of (max(½, AUC) · 2 − 1) by {judged.classifier}: the papers' figure, of training "
+            "rows against as many synthetic ones. Copies of them score best, and figures by other classifiers do "
             "not compare.",
         ).measured(judged)
     )
@@ -139,16 +138,16 @@ def add_manifold(report: Report, sides: Sides) -> None:
             "Alpha-precision",
             better="higher",
             description=(
-                f"Falls where synthetic rows lie further out, or further in, than real ones; {of}, naive form. "
-                "It sees the distance to the middle alone and is easily high."
+                f"Falls where synthetic rows lie further out, or further in, than real ones; {of}, naive form. It "
+                "sees the distance to the middle alone and is easily high."
             ),
         ).measured(*(one.alpha_precision for one in alphas)),
         figure(
             "Beta-recall",
             better="as high as real",
             description=(
-                f"Falls where real rows have no synthetic row as near as their nearest real one; {of}. About ½ "
-                "for real rows; more rewards copies."
+                f"Falls where real rows have no synthetic row as near as their nearest real one; {of}. About ½ for "
+                "real rows; more rewards copies."
             ),
         ).measured(*(one.beta_recall for one in alphas)),
     ]
@@ -187,8 +186,7 @@ def add_support(report: Report, sides: Sides) -> None:
     if not np.isnan(rare[0].error):
         about = (
             "Mean relative error of the frequency of categories that fewer than 5 % of training rows have, in "
-            f"{sides.rows:,} "
-            "rows. Says nothing of what rare rows look like."
+            f"{sides.rows:,} rows. Says nothing of what rare rows look like."
         )
         found = [_around(one.error, _rare_error, sides, side, np.inf) for one, side in zip(rare, sets)]
         report.figures.append(figure("Rare category error", np.nan, better="lower", description=about).measured(*found))

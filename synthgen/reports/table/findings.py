@@ -166,8 +166,7 @@ def _rare(report: Report) -> list[Finding]:
         Finding(
             "fidelity",
             f"{len(rows)} of {total} rare categories never occur, such as {worst['column']} "
-            f"“{_short(worst['category'])}”, "
-            f"which {_percent(worst['real'])} of real rows have.",
+            f"“{_short(worst['category'])}”, which {_percent(worst['real'])} of real rows have.",
             float(sum(row["real"] for row in rows)),
             (worst["column"],),
         )

@@ -91,8 +91,8 @@ def pairs_section(sides: Sides, pairs: Sequence[dict[str, Any]], triples: Sequen
             f'<div class="chart" data-plot="{key}" style="height:{height}px"></div></article>'
         )
     said = (
-        "Pearson’s correlation for two numbers, Cramér’s V for two categories, the correlation ratio for one of each. "
-        f"Orange is positive, blue negative.{remark}"
+        "Pearson’s correlation for two numbers, Cramér’s V for two categories, the correlation ratio for one of "
+        f"each. Orange is positive, blue negative.{remark}"
     )
     html = f'<p>{escape(said)}</p><div class="plots">{"".join(charts)}</div>'
     html += _worst("Pairs furthest off", pairs)

@@ -17,8 +17,8 @@ def add_privacy(report: Report, sides: Sides) -> ClosestRecords | None:
         0.0,
         "privacy",
         "no more than real",
-        "Share of synthetic rows that occur exactly among the training rows; tables of few columns repeat by chance. "
-        "Rows that were all but copied are not counted, so 0 proves no privacy.",
+        "Share of synthetic rows that occur exactly among the training rows; tables of few columns repeat by "
+        "chance. Rows that were all but copied are not counted, so 0 proves no privacy.",
         percent=True,
         key=True,
     )
@@ -43,9 +43,8 @@ def add_privacy(report: Report, sides: Sides) -> ClosestRecords | None:
             0.0,
             "privacy",
             "closer to 0.5",
-            "Share of synthetic rows that lie nearer to a training row than to any of as many holdout rows. A "
-            "few copies "
-            "hardly move it.",
+            "Share of synthetic rows that lie nearer to a training row than to any of as many holdout rows. A few "
+            "copies hardly move it.",
             floor=0.5,
             key=True,
         ).measured(found.share),
@@ -54,8 +53,8 @@ def add_privacy(report: Report, sides: Sides) -> ClosestRecords | None:
             0.0,
             "privacy",
             "closer to 1",
-            "Median distance to the closest training row, over that to the closest holdout row. Below 1 is nearer to "
-            "training. It proves no privacy.",
+            "Median distance to the closest training row, over that to the closest holdout row. Below 1 is nearer "
+            "to training. It proves no privacy.",
             floor=1.0,
         ).measured(found.ratio),
         Figure(
@@ -64,10 +63,8 @@ def add_privacy(report: Report, sides: Sides) -> ClosestRecords | None:
             "privacy",
             "higher",
             f"How often chance alone would put so many training rows, {found.nearest_in_training:,} of "
-            f"{found.nearest:,}, "
-            f"among the real rows that synthetic ones come closest to. Under {RARE:g} is a sign of copying; a "
-            "large one "
-            "proves nothing.",
+            f"{found.nearest:,}, among the real rows that synthetic ones come closest to. Under {RARE:g} is a sign "
+            "of copying; a large one proves nothing.",
             key=True,
         ),
     ]

@@ -24,8 +24,8 @@ def add_utility(report: Report, sides: Sides, target: str) -> dict[str, Scores]:
     if sides.holdout is None:
         score = downstream_score(sides.synthetic, sides.train, sides.schema, target, sides.seed)
         about = (
-            f"Boosted trees learn {target} from synthetic rows and are scored on real training rows. "
-            "Says nothing of other targets, models or analyses."
+            f"Boosted trees learn {target} from synthetic rows and are scored on real training rows. Says nothing of "
+            "other targets, models or analyses."
         )
         report.figures.append(Figure(f"TSTR {score.name}", score.value, "utility", "higher", about, key=True))
         return {}
@@ -33,9 +33,8 @@ def add_utility(report: Report, sides: Sides, target: str) -> dict[str, Scores]:
     for number, name in enumerate(found["TSTR"].estimates):
         better = "lower" if name in LOWER else "higher"
         about = (
-            f"Boosted trees learn {target} from synthetic rows and are scored on real holdout rows; TRTR learns "
-            "from real "
-            "ones. Says nothing of other targets, models or analyses."
+            f"Boosted trees learn {target} from synthetic rows and are scored on real holdout rows; TRTR learns from "
+            "real ones. Says nothing of other targets, models or analyses."
         )
         real = found["TRTR"].estimates[name].value
         figure = Figure(

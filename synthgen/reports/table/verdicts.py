@@ -89,8 +89,8 @@ def _utility(report: Report, target: str | None, predictions: Mapping[str, Score
         )
         return Verdict("utility", "good", text)
     text = (
-        f"A model that learned {target} from synthetic rows keeps {100 * max(kept, 0):.0f} % of what real rows "
-        f"teach {numbers}."
+        f"A model that learned {target} from synthetic rows keeps {100 * max(kept, 0):.0f} % of what real rows teach "
+        f"{numbers}."
     )
     return Verdict("utility", "mixed" if kept >= PARTLY_KEPT else "poor", text)
 
@@ -99,28 +99,26 @@ def _privacy(report: Report, records: ClosestRecords | None) -> Verdict:
     copied = report.figure("Copied rows")
     if records is None:
         text = (
-            f"{copied.shown()} of synthetic rows are exact copies of training rows. Without a holdout nobody "
-            "can say how "
-            "many would be so by chance."
+            f"{copied.shown()} of synthetic rows are exact copies of training rows. Without a holdout nobody can say "
+            "how many would be so by chance."
         )
         return Verdict("privacy", "unknown", text)
     copies = (
-        f"{copied.shown()} of synthetic rows are exact copies, beside {copied.beside()} of rows that training "
-        "has not seen"
+        f"{copied.shown()} of synthetic rows are exact copies, beside {copied.beside()} of rows that training has "
+        "not seen"
     )
     if records.p_value < RARE:
         chance = f"chance alone would hardly put synthetic rows so close to them (p = {records.p_value:.2g})"
         return Verdict("privacy", "poor", f"Training rows came through: {chance}. {copies}.")
     if copied.floor is not None and copied.value > copied.floor and not copied.as_real:
         text = (
-            f"{copies}. Yet they lie no closer to training rows than to rows that training has not seen "
-            f"(p = {records.p_value:.2g}), as rows do that are common everywhere. That proves no privacy."
+            f"{copies}. Yet they lie no closer to training rows than to rows that training has not seen (p = "
+            f"{records.p_value:.2g}), as rows do that are common everywhere. That proves no privacy."
         )
         return Verdict("privacy", "mixed", text)
     text = (
-        "No sign of copying was found: synthetic rows lie no closer to training rows than to rows that "
-        "training has not "
-        f"seen (p = {records.p_value:.2g}). That proves no privacy; an attack may still learn who was in the "
+        "No sign of copying was found: synthetic rows lie no closer to training rows than to rows that training has "
+        f"not seen (p = {records.p_value:.2g}). That proves no privacy; an attack may still learn who was in the "
         "training data."
     )
     return Verdict("privacy", "good", text)

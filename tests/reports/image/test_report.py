@@ -106,6 +106,16 @@ def test_pictures_of_other_channels():
     assert 'width="98"' in picture(images[:, :2], "two")
 
 
+def test_large_images_are_shrunk_and_keep_their_shape():
+    images = np.zeros((3, 3, 200, 400), np.uint8)
+    images[:, 1] = 130
+    shown = picture(images, "three")
+    assert 'width="292" height="48"' in shown  # three of 96 pixels, and two gaps
+    noise = np.random.default_rng(0).integers(0, 256, (8, 3, 256, 256), np.uint8)
+    # Of the worst images there are, ten rows of eight on both sides and 16 pairs leave room for the rest of the page.
+    assert len(picture(noise, "noise")) / 8 * (2 * 80 + 32) < 8e6
+
+
 def test_errors():
     (images, labels), _ = digits()
     with pytest.raises(SynthgenError, match=r"synthetic images have shape \(1, 8, 7\), training images \(1, 8, 8\)"):
