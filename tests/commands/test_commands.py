@@ -111,7 +111,7 @@ def test_train_sample_evaluate_a_persons_own_table(synthgen, people, tmp_path):
     assert stored["facts"]["synthetic rows"] == stored["facts"]["training rows"]
     assert stored["made"]["model"] == "TabDiff"
     assert stored["made"]["training_seconds"] >= 0
-    assert stored["made"]["examples_seen"] == 512
+    assert stored["made"]["examples_seen"] == json.loads((run / "run.json").read_text())["samples_seen"] > 0
     assert stored["made"]["command"].startswith("synthgen evaluate run=")
     assert any(figure["name"] == "Representation gap (town)" for figure in stored["figures"])
     printed = synthgen("compare", f"runs=['{run}',report]")
