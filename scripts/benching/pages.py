@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -161,11 +162,14 @@ def _plot(kind: str, name: str, rows: Sequence[Row], floor: Row, file: Path) -> 
             points.append((method, np.mean([row["fit_seconds"] for row in own]), np.mean(values)))  # type: ignore[arg-type]
     if not points:
         return
-    figure_, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
+    figure_, axes = plt.subplots(figsize=(9, 4.2), layout="constrained")
+    shapes = {own: iter(cycle("os^Dv")) for own in (True, False)}
     for method, seconds, value in points:
         colour = "tab:blue" if method.own else "tab:orange"
-        axes.scatter(seconds, value, s=45, color=colour if method.own else "none", edgecolor=colour, linewidth=1.5)
-        axes.annotate(method.title, (seconds, value), xytext=(5, 4), textcoords="offset points", fontsize=8)
+        style = {"color": colour if method.own else "none", "edgecolor": colour, "marker": next(shapes[method.own])}
+        axes.scatter(seconds, value, s=55, linewidth=1.5, label=method.title, **style)
+    # Beside the axes: methods that are alike would write over each other.
+    figure_.legend(loc="outside right upper", frameon=False, fontsize=9)
     level = next(
         (value for key, value in floor.get(group, {}).items() if key == stem or key.startswith(f"{stem}-")), None
     )
@@ -173,7 +177,7 @@ def _plot(kind: str, name: str, rows: Sequence[Row], floor: Row, file: Path) -> 
         axes.axhline(level, color="grey", linewidth=0.8, linestyle="--")
         axes.annotate("real", (0, level), xycoords=("axes fraction", "data"), xytext=(3, 3), textcoords="offset points")
     axes.set(xscale="log", xlabel="seconds of fitting", ylabel=f"{stem} ({_direction(stem)})", title=name)
-    axes.set_xlim(min(point[1] for point in points) / 1.6, max(point[1] for point in points) * 3)
+    axes.set_xlim(min(point[1] for point in points) / 1.6, max(point[1] for point in points) * 1.6)
     axes.grid(alpha=0.3)
     file.parent.mkdir(parents=True, exist_ok=True)
     figure_.savefig(file, dpi=110, metadata={"Software": None})

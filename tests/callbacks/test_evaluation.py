@@ -20,7 +20,7 @@ from synthgen.errors import SynthgenError
 from synthgen.training.checkpoint_io import AtomicCheckpointIO
 from synthgen.training.checkpoints import Saving
 from synthgen.training.csv_logger import CSVLogger
-from tests.callbacks.runs import Says, all_looks, history, looked_at, looking, numbers, train
+from tests.callbacks.runs import Says, all_looks, data_for, history, looked_at, looking, numbers, train
 from tests.faults.workplace import assert_same
 from tests.tiny import Stop, averaged, fit, one_stage, same, slow_squared_error, weights
 
@@ -240,35 +240,51 @@ from synthgen.training.run_folder import RunFolder
 from tests.callbacks.runs import all_looks, config_of, data_for
 
 
-def watched(folder, devices):
-    config = {**config_of("image/vae")["model"]}
-    config["optimization"] = {**config["optimization"], "lr": 0.0}  # the two runs are to have the same weights
-    data = data_for("image/vae")
+def watched(folder, family, devices):
+    given = config_of(family)["model"]
+    # The two runs are to have the same weights and statistics, whatever batches they see.
+    still = {key: {**value, "lr": 0.0} for key, value in given.items() if key.endswith("optimization")}
+    data = data_for(family)
     seed_everything(1, verbose=False)
-    model = Synthesizer.build(config, data).model
-    trainer = partial(Trainer, accelerator="cpu", devices=devices, strategy="ddp" if devices > 1 else "auto")
-    looks = Evaluation(every=256, samples=200, share=None, looks=all_looks())
-    fit_model(model, data, trainer, RunFolder(folder), Budget(512), callbacks=[looks], loggers=[CSVLogger(str(folder))])
+    model = Synthesizer.build({**given, **still}, data).model
+    for norm in model.modules():
+        if isinstance(norm, torch.nn.BatchNorm2d):
+            norm.momentum = 0.0
+    # A step of a GAN reaches one of its two networks after the other.
+    strategy = "ddp_find_unused_parameters_true" if devices > 1 else "auto"
+    trainer = partial(Trainer, accelerator="cpu", devices=devices, strategy=strategy)
+    looks = Evaluation(every=4 * data.batch_size, samples=200, share=None, looks=all_looks())
+    budget = Budget(8 * data.batch_size)
+    fit_model(model, data, trainer, RunFolder(folder), budget, callbacks=[looks], loggers=[CSVLogger(str(folder))])
 
 
 if __name__ == "__main__":
-    watched(Path(sys.argv[1]), 2)
+    for family in sys.argv[2:]:
+        watched(Path(sys.argv[1], family), family, 2)
 """
 
 
 def test_two_processes_find_the_same_figures_as_one(tmp_path):
+    families = ["image/vae", "image/dcgan", "table/tabdiff"]
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
-    scope = {}
+    command = [sys.executable, str(program), str(tmp_path / "2"), *families]
+    place = {"cwd": Path(__file__).parents[2], "env": {**os.environ, "OMP_NUM_THREADS": "1"}}
+    scope, threads = {}, torch.get_num_threads()
     exec(PROGRAM, scope)
-    scope["watched"](tmp_path / "1", 1)
-    place = {"cwd": Path(__file__).parents[2], "env": {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}}
-    command = [sys.executable, str(program), str(tmp_path / "2")]
+    torch.set_num_threads(1)  # a sum over other threads is another sum
+    try:
+        for family in families:
+            scope["watched"](tmp_path / "1" / family, family, 1)
+    finally:
+        torch.set_num_threads(threads)
     ended = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, **place)
     assert ended.returncode == 0, ended.stderr[-3000:]
-    one, two = (history(tmp_path / str(devices)) for devices in (1, 2))
-    pd.testing.assert_frame_equal(one, two, check_exact=True)
-    assert one["samples_seen"].tolist() == [256, 512]
+    for family in families:
+        batch = data_for(family).batch_size
+        one, two = (history(tmp_path / devices / family) for devices in "12")
+        pd.testing.assert_frame_equal(one, two, check_exact=True)
+        assert one["samples_seen"].tolist() == [4 * batch, 8 * batch]
 
 
 class Shared:

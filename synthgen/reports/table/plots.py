@@ -66,10 +66,12 @@ def pairs_section(sides: Sides, pairs: Sequence[dict[str, Any]], triples: Sequen
         triples: `Report.details["triples"]`.
     """
     names = sides.schema.names
-    errors = pd.DataFrame(0.0, index=names, columns=names)
+    place = {name: index for index, name in enumerate(names)}
+    found = np.zeros((len(names), len(names)))
     for row in pairs:
-        a, b = row["columns"]
-        errors.loc[a, b] = errors.loc[b, a] = row["error"]
+        a, b = (place[name] for name in row["columns"])
+        found[a, b] = found[b, a] = row["error"]
+    errors = pd.DataFrame(found, index=names, columns=names)
     remark = ""
     if len(names) > MATRIX:
         worst = set(errors.sum().sort_values(kind="stable").index[-MATRIX:])

@@ -170,6 +170,16 @@ def test_details_name_every_column_and_pair(tables, report):
     assert sum(row["real"] for row in groups) == pytest.approx(1)
 
 
+def test_of_many_pairs_those_furthest_off_are_listed(tables, report, monkeypatch):
+    monkeypatch.setattr("synthgen.reports.table.report.PAIRS", 4)
+    train, holdout, synthetic = tables
+    short = table_report(train, holdout, synthetic, schema_of(train), name="people")
+    worst = sorted(report.details["pairs"], key=lambda row: -row["error"])[:4]
+    assert short.details["pairs"] == worst
+    assert "Of 15 pairs of columns the 4 that are furthest off are listed." in short.notes
+    assert short.sections[1] == report.sections[1]  # drawn from all of them
+
+
 def test_a_single_column_has_no_trend(tables):
     train, holdout, synthetic = (side[["age"]] for side in tables)
     report = table_report(train, holdout, synthetic, schema_of(train))
