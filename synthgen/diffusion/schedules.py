@@ -51,22 +51,37 @@ class PowerMeanSchedule(nn.Module):
     sigma(t) = (sigma_min^(1/rho) + t · (sigma_max^(1/rho) − sigma_min^(1/rho)))^rho, as in Karras et al. (2022),
     equation 5, with a learnable rho a column (Shi et al., 2025, "TabDiff", equation 9).
 
+    The loss alone would let rho of a column that others say little of fall without end: noise that hides all is easily
+    predicted. An even grid of times then leaps from noise that hides the column to none, and draws its mean. Hence
+    a bound, as in the paper's code.
+
     Args:
         columns: Number of continuous columns.
         sigma_min: Noise level at t = 0.
         sigma_max: Noise level at t = 1.
         rho: Exponent at the start; larger spends more time at small noise.
+        rho_min: Exponent below which no column falls.
     """
 
-    def __init__(self, columns: int, sigma_min: float, sigma_max: float, rho: float = 7.0) -> None:
+    def __init__(
+        self, columns: int, sigma_min: float, sigma_max: float, rho: float = 7.0, rho_min: float = 5.0
+    ) -> None:
         super().__init__()
         self.sigma_min = sigma_min
         self.sigma_max = sigma_max
+        self.rho_min = rho_min
         self.log_rho = nn.Parameter(torch.full((columns,), math.log(rho)))
 
     def forward(self, t: Tensor) -> Tensor:
         """(batch,) times in [0, 1] to (batch, columns) noise levels."""
-        rho = self.log_rho.exp()
+        log_rho, least = self.log_rho, math.log(self.rho_min)
+        if self.training:
+            # Put back to the bound, and not cut off from its gradient, a column can leave it again.
+            with torch.no_grad():
+                log_rho.clamp_(min=least)
+        else:
+            log_rho = log_rho.clamp(min=least)
+        rho = log_rho.exp()
         low, high = self.sigma_min ** (1 / rho), self.sigma_max ** (1 / rho)
         return (low + t[:, None] * (high - low)) ** rho
 

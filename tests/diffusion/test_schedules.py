@@ -78,7 +78,7 @@ def test_power_mean_schedule_is_the_spacing_of_karras_in_continuous_time():
 
 
 def test_every_column_learns_its_own_course_between_the_same_ends():
-    schedule = PowerMeanSchedule(2, 0.01, 10.0)
+    schedule = PowerMeanSchedule(2, 0.01, 10.0, rho_min=1.0)
     schedule.log_rho.data[:] = torch.tensor([1.0, 3.0]).log()
     sigma = schedule(torch.tensor([0.0, 0.5, 1.0]))
     torch.testing.assert_close(sigma[0], torch.full((2,), 0.01))
@@ -87,6 +87,22 @@ def test_every_column_learns_its_own_course_between_the_same_ends():
     torch.testing.assert_close(sigma[1], torch.tensor(middle))
     sigma[1].sum().backward()
     assert (schedule.log_rho.grad != 0).all()
+
+
+def test_no_course_is_learned_below_the_bound_and_one_at_it_can_rise_again():
+    schedule = PowerMeanSchedule(2, 0.01, 10.0, rho=6.0, rho_min=5.0)
+    optimizer = torch.optim.SGD(schedule.parameters(), lr=1.0)
+    for sign in (1, 1, -1):  # down, further down, and up again
+        before = schedule(torch.tensor([0.5]))
+        optimizer.zero_grad()
+        (-sign * before.sum()).backward()
+        optimizer.step()
+        bound = PowerMeanSchedule(2, 0.01, 10.0, rho=5.0)(torch.tensor([0.5]))
+        assert (before <= bound + 1e-6).all()
+    assert (schedule(torch.tensor([0.5])) < bound).all()
+    schedule.eval()
+    schedule.log_rho.data[:] = 0.0
+    torch.testing.assert_close(schedule(torch.tensor([0.5])), bound)
 
 
 def mask_schedule(*k):

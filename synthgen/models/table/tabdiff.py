@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from synthgen.diffusion.masked import draw_masks
 from synthgen.diffusion.preconditioning import edm_loss, edm_preconditioning
 from synthgen.diffusion.schedules import MaskSchedule, PowerMeanSchedule, stratified_uniform
+from synthgen.errors import SynthgenError
 from synthgen.layout import TableLayout
 from synthgen.models.base import Model
 from synthgen.models.stages import EMA, Batch, GradientStage, Optimization
@@ -44,7 +45,11 @@ class TabDiff(Model):
         sigma_min: Noise level of continuous variables at t = 0; they have unit variance.
         sigma_max: Noise level at t = 1.
         rho: Exponent of their schedules at the start.
+        rho_min: Exponent below which no schedule is learned.
         steps: Steps of sampling, besides one for each discrete variable.
+
+    Raises:
+        SynthgenError: `rho` is below `rho_min`, or that is not positive.
     """
 
     conditioning = "approximate"
@@ -58,11 +63,14 @@ class TabDiff(Model):
         sigma_min: float = 0.002,
         sigma_max: float = 80.0,
         rho: float = 7.0,
+        rho_min: float = 5.0,
         steps: int = 50,
     ) -> None:
+        if not 0 < rho_min <= rho:
+            raise SynthgenError(f"rho: found {rho} with rho_min={rho_min}, expected 0 < rho_min ≤ rho")
         denoiser = TableDenoiser(
             network(layout.numerical, layout.cardinalities),
-            PowerMeanSchedule(layout.numerical, sigma_min, sigma_max, rho),
+            PowerMeanSchedule(layout.numerical, sigma_min, sigma_max, rho, rho_min),
             MaskSchedule(layout.categorical),
             RaggedLogits(layout.cardinalities),
         )
