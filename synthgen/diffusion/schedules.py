@@ -74,14 +74,14 @@ class PowerMeanSchedule(nn.Module):
 
     def forward(self, t: Tensor) -> Tensor:
         """(batch,) times in [0, 1] to (batch, columns) noise levels."""
-        log_rho, least = self.log_rho, math.log(self.rho_min)
+        least = math.log(self.rho_min)
         if self.training:
             # Put back to the bound, and not cut off from its gradient, a column can leave it again.
             with torch.no_grad():
-                log_rho.clamp_(min=least)
+                self.log_rho.clamp_(min=least)
+            rho = self.log_rho.exp()
         else:
-            log_rho = log_rho.clamp(min=least)
-        rho = log_rho.exp()
+            rho = self.log_rho.clamp(min=least).exp()
         low, high = self.sigma_min ** (1 / rho), self.sigma_max ** (1 / rho)
         return (low + t[:, None] * (high - low)) ** rho
 
