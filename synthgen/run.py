@@ -3,7 +3,8 @@
 import secrets
 import time
 import warnings
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import torch
 from pytorch_lightning import Callback, Trainer, seed_everything
-from pytorch_lightning.loggers import Logger
+from pytorch_lightning.loggers import Logger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch import nn
@@ -123,18 +124,19 @@ def train(config: dict[str, Any], data: DataModule | None = None) -> Run:
         trainer = _trainer(config)
         with nullcontext() if getattr(rank_zero_only, "rank", 0) else locked(folder.path):
             _begin(folder, config, data)
-            fitted = fit_model(
-                synthesizer.model,
-                data,
-                trainer,
-                folder,
-                budget,
-                callbacks=callbacks,
-                loggers=[_logger(logger, folder) for logger in (config["logger"] or {}).values() if logger],
-                validate_every=config["validate_every"],
-                saving=saving,
-                resume=config["resume"],
-            )
+            with _loggers(config, folder) as loggers:
+                fitted = fit_model(
+                    synthesizer.model,
+                    data,
+                    trainer,
+                    folder,
+                    budget,
+                    callbacks=callbacks,
+                    loggers=loggers,
+                    validate_every=config["validate_every"],
+                    saving=saving,
+                    resume=config["resume"],
+                )
             synthesizer.facts |= {"examples_seen": fitted.samples_seen, "training_seconds": round(fitted.seconds, 1)}
             synthesizer.model.to("cpu").eval()
             synthesizer.save(checkpoint)
@@ -229,6 +231,28 @@ def _begin(folder: RunFolder, config: dict[str, Any], data: DataModule) -> None:
                 stacklevel=3,
             )
     folder.begin(config, **now)
+
+
+@contextmanager
+def _loggers(config: dict[str, Any], folder: RunFolder) -> Iterator[list[Logger]]:
+    """Loggers in the run folder.
+
+    What they begin at Weights & Biases ends with them: the next run of this process, as in a sweep, would be logged
+    into it. A run there that was begun before by others is theirs to end.
+    """
+    loggers = [_logger(logger, folder) for logger in (config["logger"] or {}).values() if logger]
+    if not any(isinstance(logger, WandbLogger) for logger in loggers):
+        yield loggers
+        return
+    import wandb
+
+    theirs, failed = wandb.run is not None, True
+    try:
+        yield loggers
+        failed = False
+    finally:
+        if not theirs:
+            wandb.finish(exit_code=int(failed))
 
 
 def _logger(config: dict[str, Any], folder: RunFolder) -> Logger:

@@ -99,10 +99,21 @@ def test_offline_too_both_halves_of_a_run_are_one_at_weights_and_biases(config, 
     config["logger"] = {"wandb": offline}
     for half in (stopped(config), config):
         folder = train(half).folder
-        wandb.finish()
+        assert wandb.run is None, "the next run of this process would be logged into this one"
     written = [entry.name for entry in (folder.path / "wandb").glob("offline-run-*")]
     assert written
     assert {name.rpartition("-")[2] for name in written} == {folder.state["wandb_id"]}
+
+
+def test_a_run_at_weights_and_biases_that_was_begun_before_stays_open(config, monkeypatch, tmp_path):
+    import wandb
+
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    offline = {"_target_": "pytorch_lightning.loggers.WandbLogger", "project": "synthgen", "offline": True}
+    config["logger"] = {"wandb": offline}
+    with wandb.init(mode="offline", dir=tmp_path) as before:
+        train(config)
+        assert wandb.run is before
 
 
 def test_a_damaged_run_folder_is_one_line(config):
