@@ -86,6 +86,7 @@ def evaluate(
             seed=seed,
             progress=progress,
             entities=entities,
+            dates=dates,
         )
         if dates:
             report.notes.append(f"Dates were measured as seconds since 1970: {', '.join(dates)}.")
@@ -127,6 +128,11 @@ def _without_dates(tables: Sequence[pd.DataFrame | None]) -> tuple[list[pd.DataF
 
 
 def _seconds(values: pd.Series) -> pd.Series:
+    if pd.api.types.is_numeric_dtype(values) and values.notna().any():
+        raise SynthgenError(
+            f"column {values.name!r}: holds dates in the real table, found numbers such as "
+            f"{values.dropna().iloc[0]}; give dates"
+        )
     try:
         moments = pd.to_datetime(values, utc=True)
     except (ValueError, TypeError) as error:

@@ -230,6 +230,8 @@ def test_evaluate_measures_dates_and_leaves_out_what_it_cannot(tmp_path):
     assert any("Not measured: column 'key': found 12,000 different words" in note for note in report.notes)
     with pytest.raises(synthgen.SynthgenError, match="column 'seen': holds dates in the real table, found something"):
         synthgen.evaluate(real, late.assign(seen="long ago"))
+    with pytest.raises(synthgen.SynthgenError, match="column 'seen': holds dates in the real table, found numbers"):
+        synthgen.evaluate(real, late.assign(seen=1_577_836_800.0))
     with pytest.raises(synthgen.SynthgenError, match="column 'key': found 12,000 different words"):
         synthgen.evaluate(real, late, target="key")
     with pytest.raises(synthgen.SynthgenError, match="no column can be measured"):

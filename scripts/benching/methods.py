@@ -69,7 +69,11 @@ def _sdv(name: str, fitting: str, title: str, packages: tuple[str, ...], remark:
 # Sampling of unconditional diffusion takes seconds an image: fewer are made, and all are compared at that number.
 FEW, MANY = 1_000, 10_000
 TEN_MINUTES = {"epochs": EPOCHS, "seconds": BUDGET}
+BF16 = "in bf16 and channels last, the fastest that it runs here; "
 SMALL_UNET = "a U-Net of 1.4 to 1.6 million parameters and batches of 64, as two cores allow; 50 DDIM steps of sampling"
+
+DDPM = {"seconds": BUDGET, "dim": 32, "dim_mults": [1, 2, 2], "batch_size": 64, "steps": 50}
+DIFFUSERS = {"seconds": BUDGET, "channels": [32, 64, 64], "batch_size": 64, "steps": 50}
 
 METHODS = (
     _own_table("copula", "copula", "synthgen copula", "sdv-copula"),
@@ -109,7 +113,7 @@ METHODS = (
         ("arfpy", "scikit-learn"),
         timeout=BUDGET,
     ),
-    _own_images("edm", "synthgen EDM", MANY, "diffusers"),
+    _own_images("edm", "synthgen EDM", MANY, "diffusers-bf16"),
     _own_images(
         "dcgan",
         "synthgen DCGAN",
@@ -124,22 +128,44 @@ METHODS = (
         "images",
         f"{FITTING}.ddpm_pytorch",
         "denoising-diffusion-pytorch",
-        {"seconds": BUDGET, "dim": 32, "dim_mults": [1, 2, 2], "batch_size": 64, "steps": 50},
+        DDPM,
         "images",
         ("denoising-diffusion-pytorch", "torch"),
         FEW,
         remark=SMALL_UNET,
     ),
     Method(
+        "ddpm-pytorch-bf16",
+        "images",
+        f"{FITTING}.ddpm_pytorch",
+        "denoising-diffusion-pytorch, bf16",
+        {**DDPM, "bf16": True},
+        "images",
+        ("denoising-diffusion-pytorch", "torch"),
+        FEW,
+        remark=BF16 + SMALL_UNET,
+    ),
+    Method(
         "diffusers",
         "images",
         f"{FITTING}.diffusers_loop",
         "diffusers' unconditional example",
-        {"seconds": BUDGET, "channels": [32, 64, 64], "batch_size": 64, "steps": 50},
+        DIFFUSERS,
         "images",
         ("diffusers", "torch"),
         FEW,
         remark=SMALL_UNET,
+    ),
+    Method(
+        "diffusers-bf16",
+        "images",
+        f"{FITTING}.diffusers_loop",
+        "diffusers' unconditional example, bf16",
+        {**DIFFUSERS, "bf16": True},
+        "images",
+        ("diffusers", "torch"),
+        FEW,
+        remark=BF16 + SMALL_UNET,
     ),
     Method(
         "pythae-vae",

@@ -1,5 +1,6 @@
 """Does a GAN's generator repeat itself, and does its discriminator know the training examples by heart."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -74,7 +75,10 @@ class CollapseMonitor(Look):
         stage = model.stages[-1]
         if not isinstance(stage, AdversarialStage) or len(real.compared) < _FEWEST:
             return
-        scores = stage.score is not None and real.data.validation is not None
+        self.aims = {"coverage": math.inf, "discriminator_overfitting": 0.0}
+        self.aims |= dict.fromkeys(("diversity", "distinct_rows", "category_coverage"), 1.0)
+        held = real.data.validation
+        scores = stage.score is not None and held is not None and len(held) >= _FEWEST
         ratio = ("discriminator_overfitting",) if scores else ()
         if real.images:
             images = some(real.data.train, _PAIRED)
@@ -95,7 +99,7 @@ class CollapseMonitor(Look):
         figures = self._images(drawn) if drawn.real.images else self._rows(drawn)
         self.best = max(self.best, figures.get("coverage", 0.0))
         floors = {name: self.least * (self.best if name == "coverage" else 1.0) for name in figures}
-        lost = {name: value for name, value in figures.items() if value < floors[name]}
+        lost = {name: value for name, value in figures.items() if value < floors[name]}  # NaN is not known to be
         ratio, sure = 0.0, False
         if "discriminator_overfitting" in self.names:
             ratio, sure = _overfitting(drawn)
@@ -143,10 +147,13 @@ class CollapseMonitor(Look):
 
 
 def _mean_distance(points: NDArray[np.floating], labels: NDArray[np.integer] | None) -> float:
-    """Of two different points, of one label where there are labels, each label with two points weighing alike."""
+    """Of two different points, of one label where there are labels, each label with two points weighing alike.
+
+    NaN where no two are of one label.
+    """
     kinds = [points] if labels is None else [points[labels == label] for label in np.unique(labels)]
     found = [float(pdist(kind).mean()) for kind in kinds if len(kind) > 1]
-    return float(np.mean(found)) if found else 0.0
+    return float(np.mean(found)) if found else math.nan
 
 
 @torch.no_grad()

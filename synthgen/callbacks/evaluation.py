@@ -1,5 +1,6 @@
 """Looks at a model's samples while it trains, within a stated share of the time, and leaves training as it was."""
 
+import math
 import time
 import warnings
 from collections.abc import Iterator
@@ -45,10 +46,10 @@ class Evaluation(Callback):
     itself and one more at the end of training fit into the share. That last one always happens, and in a run so short
     that it alone exceeds the share it does. The first look is taken to cost 5 seconds, so that it comes after 100 under
     a share of a tenth. It times a draw of the smallest number of samples, and draws as many as fit into half the share
-    of the time so far; all later looks draw that many. Its own time says how many examples a look costs at the run's
-    speed. How many samples, when the first look came and what it cost hangs on the clock, is saved with the run, and
-    holds for a run that goes on. `share=None` looks by examples alone. A run in time fixes its budget by its speed so
-    far, and exceeds its time by the looks that this speed does not hold, which is at most the share.
+    of the time so far; all later looks draw that many. The time of the slowest look so far says how many examples a
+    look costs at the run's speed. How many samples, when looks came and what they cost hangs on the clock, is saved
+    with the run, and holds for a run that goes on. `share=None` looks by examples alone. A run in time fixes its budget
+    by its speed so far, and exceeds its time by the looks that this speed does not hold, which is at most the share.
 
     What is computed once for all looks, such as a classifier of the images, is done before training and its clock, and
     kept on disk for further runs on the same data. A model of several stages is looked at in the last of them; one
@@ -84,8 +85,9 @@ class Evaluation(Callback):
         self.share = share
         self.looks = {name: look for name, look in (looks or {}).items() if look is not None}
         self.names: tuple[str, ...] = ()
+        self.aims: dict[str, float] = {}
         self.count = 0
-        self.cost = 0.0 if share is None else None  # examples that training sees in the time of a look, over the share
+        self.cost = 0.0 if share is None else None  # examples that training sees in the time of a look
         self.drawn = samples if share is None else None  # samples a look
         self.spent = 0.0  # seconds of looking
         self.seconds = 0.0  # of training, until the run was saved
@@ -105,7 +107,10 @@ class Evaluation(Callback):
                     for look in self.looks.values():
                         look.prepare(self._real, pl_module)
         found = tuple(f"eval/{name}" for look in self.looks.values() for name in look.names)
-        self.names = tuple(trainer.strategy.broadcast(found))
+        aims = {
+            f"eval/{name}": look.aims[name] for look in self.looks.values() for name in look.names if name in look.aims
+        }
+        self.names, self.aims = trainer.strategy.broadcast((found, aims))
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, EarlyStopping) and callback.monitor in self.names:
                 callback.strict = False  # at a validation between two looks there is no new figure
@@ -155,7 +160,7 @@ class Evaluation(Callback):
         if seen // self.every == self._at // self.every or model.stage is not model.stages[-1]:
             return False
         if self.cost is not None:
-            return (self.count + 2) * self.cost <= seen
+            return self.share is None or (self.count + 2) * self.cost <= self.share * seen
         assert self.share is not None
         late = self.share * (time.monotonic() - self._clock) >= 2 * _ASSUMED
         if trainer.world_size == 1:
@@ -177,9 +182,9 @@ class Evaluation(Callback):
             figures, alarms = trainer.strategy.broadcast((figures, alarms))
         seconds = time.monotonic() - begun
         self.count, self._at, self.spent = self.count + 1, model.samples_seen, self.spent + seconds
-        if self.cost is None and self.share is not None and self._steps:
+        if self.share is not None and self._steps:
             rate = (model.samples_seen - before) / max(begun - then, 1e-9)
-            self.cost = float(trainer.strategy.broadcast(seconds * rate / self.share))
+            self.cost = max(self.cost or 0.0, float(trainer.strategy.broadcast(seconds * rate)))
         self._log(trainer, model, found, figures, seconds)
         self._tell(trainer, model, figures)
         for policy, alarm in alarms:
@@ -202,7 +207,7 @@ class Evaluation(Callback):
             return []
         synthetic = self._real.data.codec.decode(encoded)
         drawn = Drawn(self._real, model, encoded, synthetic, model.samples_seen, last)
-        return [look.look(drawn) for look in self.looks.values()]
+        return [_looked(name, look, drawn) for name, look in self.looks.items()]
 
     def _draw(self, trainer: Trainer, model: Model) -> Batch | None:
         """Samples; at the first look under a share, as many as fit into it, but a whole block for each process."""
@@ -234,12 +239,27 @@ class Evaluation(Callback):
         """Lets early stopping and the choice of the best see the figures, this once."""
         trainer.callback_metrics.update({name: torch.tensor(value) for name, value in figures.items()})
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, EarlyStopping) and callback.monitor in figures:
-                callback.on_validation_end(trainer, model)
-            elif hasattr(callback, "on_evaluation_end"):
+            if hasattr(callback, "on_evaluation_end"):
                 callback.on_evaluation_end(trainer, model)
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, EarlyStopping) and callback.monitor in figures:
+                aim = self.aims.get(callback.monitor, math.inf)
+                if math.isfinite(aim):  # it knows only of lower and higher
+                    distance = torch.tensor(abs(figures[callback.monitor] - aim))
+                    trainer.callback_metrics[callback.monitor] = distance
+                callback.on_validation_end(trainer, model)
         for name in figures:
             del trainer.callback_metrics[name]
+
+
+def _looked(name: str, look: Look, drawn: Drawn) -> Found:
+    """What a look finds; nothing, and a warning, where it fails: that is no reason to lose a run."""
+    try:
+        return look.look(drawn)
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+        warnings.warn(f"evaluation.looks.{name} failed at {drawn.seen:,} examples: {said}: going on", stacklevel=2)
+        return Found()
 
 
 def _show(trainer: Trainer, name: str, picture: Image.Image, seen: int) -> None:

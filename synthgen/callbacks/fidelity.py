@@ -1,5 +1,6 @@
 """Fast figures of how real samples look, while a model trains."""
 
+import math
 import re
 
 from synthgen.callbacks.look import Drawn, Found, Look, Real
@@ -40,11 +41,13 @@ class Fidelity(Look):
             pairs = ("trend_error",) if len(schema) > 1 else ()
             detector = ("detector_auc",) if len(real.compared) >= _FEWEST else ()
             self.names = ("shape_error", *pairs, *detector)
+            self.aims = {"shape_error": -math.inf, "trend_error": -math.inf, "detector_auc": 0.5}
             return
         self._over = re.sub(r"[^\w.-]", "_", real.classifier.name)
         shares = ("precision", "recall") if len(real.features) >= _FEWEST else ()
         known = ("recognised",) if real.classifier.classes else ()
         self.names = tuple(f"{name}_{self._over}" for name in ("fd", "kd", *shares, *known))
+        self.aims = {name: -math.inf if name.startswith(("fd_", "kd_")) else math.inf for name in self.names}
 
     def look(self, drawn: Drawn) -> Found:
         """All figures that are named."""

@@ -1,7 +1,7 @@
 """What looks at a model's samples while it trains, what it is shown, and how that leaves training as it was."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -56,10 +56,12 @@ class Look(ABC):
 
     Attributes:
         names: Of the figures that it finds, known once it is prepared.
+        aims: Where a figure is best: at a number, or at plus or minus infinity for the higher or the lower the better.
         policy: What follows its alarm: "warn", or "stop" to end training.
     """
 
     names: tuple[str, ...] = ()
+    aims: Mapping[str, float] = {}
     policy: str = "warn"
 
     @abstractmethod

@@ -72,6 +72,7 @@ class MemorisationWatch(Look):
         held = real.data.validation
         if held is not None and len(_independent(real, held)) >= _FEWEST:
             self.names = ("copied", "copied_real", "memorisation_ratio", "memorisation_p")
+            self.aims = {"copied": -math.inf, "memorisation_ratio": 1.0, "memorisation_p": math.inf}
 
     def look(self, drawn: Drawn) -> Found:
         """Measures, and tests if it is time."""

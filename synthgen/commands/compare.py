@@ -24,4 +24,4 @@ def run(config: DictConfig) -> None:
     console.print(compared.table())
     for note in compared.notes:
         console.print(f"note: {note}", markup=False)
-    console.print(f"comparison: {folder / 'comparison.html'}")
+    console.print(f"comparison: {folder / 'comparison.html'}", markup=False)

@@ -45,9 +45,13 @@ def run(config: DictConfig) -> None:
     if not settings["run"] and not (settings["real"] and settings["synthetic"]):
         missing = "synthetic" if settings["real"] else "real"
         raise SynthgenError(f"{missing} is missing: give {missing}=FILE, or run=RUN_DIR")
-    gates = read_gates(settings["gates"]) if settings["gates"] else None  # a mistake in it shows before the work
+    if settings["run"] and settings["entity"]:
+        raise SynthgenError("run= knows the entities that it split its rows by; leave entity= out")
+    gates = (
+        None if settings["gates"] is None else read_gates(settings["gates"])
+    )  # a mistake in it shows before the work
     extractor = build(settings["extractor"]) if settings["extractor"] else None
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("reading the data", total=1.0)
         asked = _of_run(settings) if settings["run"] else _of_files(settings)
@@ -64,13 +68,14 @@ def run(config: DictConfig) -> None:
             made={**asked.made, **_how(settings)},
             entities=asked.entities,
         )
-    folder = Path(settings["output"] or (Path(settings["run"]) / "report" if settings["run"] else "report"))
+    drawn = settings["run"] and not settings["synthetic"]
+    folder = Path(settings["output"] or (Path(settings["run"]) / "report" if drawn else "report"))
     report.to_html(folder / "report.html")
     report.to_json(folder / "report.json")
     console.print(report.table())
     for finding in report.worst():
         console.print(f"- {finding.text}", markup=False)
-    console.print(f"report: {folder / 'report.html'}")
+    console.print(f"report: {folder / 'report.html'}", markup=False)
     if gates is not None:
         failed = report.failures(gates)
         for said in failed:
@@ -121,20 +126,21 @@ def _of_run(settings: dict[str, Any]) -> _Asked:
     check_config(stored, str(Path(path) / "config.yaml"))
     data = load_data(stored)
     folder.check_data(data.fingerprint)
-    state = folder.state
-    made = {
-        "model": str(stored.get("model", {}).get("_target_", "")).rpartition(".")[2],
-        "training_seconds": state.get("seconds"),
-        "examples_seen": state.get("samples_seen"),
-        "checkpoint (SHA-256)": state.get("manifest"),
-        "synthgen of the run": state.get("synthgen_version"),
-    }
     if settings["synthetic"]:
+        # From whatever tool: of the run only the split is used.
         synthetic = read_data(settings["synthetic"])
+        made: dict[str, Any] = {"split of": str(path)}
     else:
-        synthesizer = Synthesizer.load(find_checkpoint(path))
+        synthesizer, state = Synthesizer.load(find_checkpoint(path)), folder.state
         synthetic = synthesizer.sample(len(data.train), seed=settings["seed"])
-        made["drawn"] = f"n={len(data.train)} seed={settings['seed']}"
+        made = {
+            "model": str(stored.get("model", {}).get("_target_", "")).rpartition(".")[2],
+            "training_seconds": state.get("seconds"),
+            "examples_seen": state.get("samples_seen"),
+            "checkpoint (SHA-256)": state.get("manifest"),
+            "synthgen of the run": state.get("synthgen_version"),
+            "drawn": f"n={len(data.train)} seed={settings['seed']}",
+        }
     target = settings["target"] or getattr(data, "target", None)
     made = {key: value for key, value in made.items() if value is not None}
     name = settings["name"] or data.name

@@ -20,6 +20,8 @@ from synthgen.reports.report import FORMAT, VERSION, Figure, Section
 
 __all__ = ["Comparison", "compare", "read_report"]
 
+_NUMBERS = ("low", "high", "floor", "floor_low", "floor_high", "reference")
+
 
 @dataclass
 class Comparison:
@@ -62,7 +64,7 @@ class Comparison:
             cells = ["—" if one is None else one.shown() for one in figures]
             cells = [f"[bold]{cell}[/bold]" if number in best else cell for number, cell in enumerate(cells)]
             first = next(one for one in figures if one is not None)
-            table.add_row(markup(name), *cells, first.beside(), first.better)
+            table.add_row(markup(name), *cells, _real(figures), first.better)
         table.add_section()
         table.add_row("training seconds", *("—" if s is None else f"{s:,.0f}" for s in self.seconds), "", "lower")
         return table
@@ -76,7 +78,7 @@ class Comparison:
             cells = [
                 (one.shown() if one else "—", one.interval() if one else "", n in best) for n, one in enumerate(figures)
             ]
-            rows.append((next(one for one in figures if one is not None), cells))
+            rows.append((next(one for one in figures if one is not None), cells, _real(figures)))
         page = page_html(
             "comparison.html.j2", "Comparison", section.plots, comparison=self, rows=rows, plots_html=section.html
         )
@@ -115,7 +117,9 @@ class Comparison:
             plots[key] = self._plot(first, figures, shown)
             cards.append(
                 f'<article class="plot"><h3>{escape(name)}</h3><small>{escape(first.better)}</small>'
-                f'<div class="chart" data-plot="{key}" style="height:260px"></div></article>'
+                f'<div class="chart" data-plot="{key}" style="height:260px" role="img" '
+                f'aria-label="{escape(name)} against seconds of training; the table below has the numbers"></div>'
+                "</article>"
             )
         return Section("Quality against seconds", f'<div class="plots">{"".join(cards)}</div>' if cards else "", plots)
 
@@ -128,7 +132,7 @@ class Comparison:
             "meta": "synthetic",
             "x": seconds,
             "y": [one.value for one in known],
-            "text": [_short(self.names[number]) for number in shown],
+            "text": [escape(_short(self.names[number])) for number in shown],  # plotly reads tags
             "textposition": "top center",
             "cliponaxis": False,
             "marker": {"size": 9},
@@ -141,7 +145,8 @@ class Comparison:
             },
         }
         data = [points]
-        other = first.floor if first.floor is not None else first.reference
+        others = {one.floor if one.floor is not None else one.reference for one in known}
+        other = others.pop() if len(others) == 1 else None  # several would be lines that belong to nothing
         if other is not None and math.isfinite(other):
             span = [min(seconds) / 1.5, max(seconds) * 1.5]
             line = {"type": "scatter", "mode": "lines", "meta": "real", "x": span, "y": [other, other]}
@@ -171,7 +176,7 @@ def compare(runs: Sequence[str | os.PathLike[str]]) -> Comparison:
     """
     if isinstance(runs, str) or len(runs) < 2:
         raise SynthgenError(f"runs: found {runs!r}, expected two reports or more: runs=[A,B]")
-    files = [_file(Path(run)) for run in runs]
+    files = [_file(Path(str(run))) for run in runs]
     reports = [read_report(file) for file in files]
     kinds = sorted({report["kind"] for report in reports})
     if len(kinds) > 1:
@@ -183,12 +188,24 @@ def compare(runs: Sequence[str | os.PathLike[str]]) -> Comparison:
     sizes = {json.dumps([value for key, value in report["facts"].items() if "synthetic" in key]) for report in reports}
     if len(sizes) > 1:
         notes.append("The reports are of different numbers of synthetic rows or images: errors grow as they shrink.")
-    names = list(dict.fromkeys(figure["name"] for report in reports for figure in report["figures"]))
-    by_name = [{one["name"]: _figure(one, file) for one in report["figures"]} for report, file in zip(reports, files)]
+    for fact, what in (
+        ("target", "Utility is that of different targets"),
+        ("sensitive", "Fairness is that of different columns"),
+        ("features", "Distances are over different features"),
+        *([("seed", "Features come from classifiers of different seeds")] if kinds == ["images"] else []),
+    ):
+        said = list(dict.fromkeys(str(report["facts"].get(fact, "none")) for report in reports))
+        if len(said) > 1:
+            notes.append(f"{what}, which do not compare: {', '.join(said)}.")
+    by_name = [
+        {figure.name: figure for figure in (_figure(one, file) for one in report["figures"])}
+        for report, file in zip(reports, files)
+    ]
+    names = list(dict.fromkeys(name for figures in by_name for name in figures))
     return Comparison(
         _names(reports, files),
         {name: [figures.get(name) for figures in by_name] for name in names},
-        [report["made"].get("training_seconds") for report in reports],
+        [_seconds(report, file) for report, file in zip(reports, files)],
         kinds[0],
         notes,
     )
@@ -242,9 +259,30 @@ def _hashes(report: dict[str, Any]) -> dict[str, Any]:
 
 def _figure(stored: dict[str, Any], file: Path) -> Figure:
     try:
-        return Figure(**{**stored, "value": math.nan if stored["value"] is None else stored["value"]})
+        figure = Figure(**{**stored, "value": math.nan if stored["value"] is None else stored["value"]})
+        for name in ("name", "face", "better"):
+            if not isinstance(getattr(figure, name), str):
+                raise TypeError(f"{name} is {getattr(figure, name)!r}")
+        for name in ("value", *_NUMBERS):
+            number = getattr(figure, name)
+            if isinstance(number, bool) or not isinstance(number, int | float | None):
+                raise TypeError(f"{name} is {number!r}")
     except (TypeError, KeyError) as error:
         raise SynthgenError(f"{file}: damaged: a figure cannot be read: {error}") from None
+    return figure
+
+
+def _seconds(report: dict[str, Any], file: Path) -> float | None:
+    spent = report["made"].get("training_seconds")
+    if isinstance(spent, bool) or not isinstance(spent, int | float | None):
+        raise SynthgenError(f"{file}: damaged: training_seconds is {spent!r}, expected a number")
+    return spent
+
+
+def _real(figures: Sequence[Figure | None]) -> str:
+    """What real data reaches, which differs between reports of different sizes."""
+    said = list(dict.fromkeys(one.beside() for one in figures if one is not None))
+    return said[0] if len(said) == 1 else " / ".join(said)
 
 
 def _short(name: str) -> str:

@@ -34,6 +34,18 @@ Gates = dict[str, dict[str, dict[str, float]]]
 """Bounds by face and figure."""
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """Refuses a key that comes twice, of which YAML's loader would keep the last and say nothing."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for number, key in enumerate(keys):
+            if key in keys[:number]:
+                line = node.value[number][0].start_mark.line + 1
+                raise yaml.YAMLError(f"{key!r} comes twice, the second time in line {line}")
+        return super().construct_mapping(node, deep)
+
+
 class Measured(Protocol):
     """What thresholds ask of a figure."""
 
@@ -67,7 +79,7 @@ def read_gates(gates: Mapping[str, Any] | str | os.PathLike[str]) -> Gates:
         if not file.is_file():
             raise SynthgenError(f"{file}: no such file of gates")
         try:
-            content = yaml.safe_load(file.read_text())
+            content = yaml.load(file.read_text(), _UniqueKeys)  # a safe loader
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise SynthgenError(f"{file}: cannot be read as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, Mapping) or not content:
@@ -116,8 +128,8 @@ def _broken(figure: Measured, bounds: Mapping[str, float]) -> list[str]:
     if "beside" in bounds:
         other = figure.floor if figure.floor is not None else figure.reference
         if other is None:
-            said.append(f"{figure.name} has no real figure to stand beside: no holdout was given")
-        elif (worse := loss(figure.better, value, other) - loss(figure.better, other, other)) > bounds["beside"]:
+            said.append(f"{figure.name} has no real figure to stand beside, in this report or in any")
+        elif not (worse := loss(figure.better, value, other) - loss(figure.better, other, other)) <= bounds["beside"]:
             said.append(
                 f"{figure.name} is {value:.4g} beside {other:.4g} of real data, worse by {worse:.4g}, over "
                 f"{bounds['beside']:.4g}"

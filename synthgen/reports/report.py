@@ -70,8 +70,12 @@ class Figure:
 
     def measured(self, found: Estimate, floor: Estimate | None = None) -> "Figure":
         """This figure with the value and interval of `found`, and those of its floor."""
-        own = replace(self, value=found.value, low=found.low, high=found.high)
-        return own if floor is None else replace(own, floor=floor.value, floor_low=floor.low, floor_high=floor.high)
+        low, high = _ends(found)
+        own = replace(self, value=found.value, low=low, high=high)
+        if floor is None:
+            return own
+        low, high = _ends(floor)
+        return replace(own, floor=floor.value, floor_low=low, floor_high=high)
 
     @property
     def as_real(self) -> bool:
@@ -90,7 +94,8 @@ class Figure:
         """The value's interval as people read it; empty where there is none."""
         if self.low is None or self.high is None or not math.isfinite(self.value):
             return ""
-        ends = [self._written(end) if math.isfinite(end) else "∞" for end in (self.low, self.high)]
+        infinite = {math.inf: "∞", -math.inf: "−∞"}
+        ends = [infinite.get(end) or self._written(end) for end in (self.low, self.high)]
         return f"{ends[0].removesuffix(' %')} to {ends[1]}"
 
     def beside(self) -> str:
@@ -270,6 +275,17 @@ class Report:
         ]
         return [(face, verdict, figures) for face, verdict, figures in grouped if verdict or figures]
 
+    def nothing_found(self) -> str:
+        """What to say where there is no finding: no more than was looked at."""
+        table = self.kind == "table"
+        if f"holdout {'rows' if table else 'images'}" not in self.facts:
+            return "Nothing was compared with held-out data, so that nobody can say what stands out."
+        if any(verdict.level in ("mixed", "poor") for verdict in self.verdicts):
+            return "No single part explains what is not as it should be."
+        if table:
+            return "No column, pair, group or record that was compared is further off than held-out real data is."
+        return "No class that was compared is further off than held-out real images are, and no copies were noticed."
+
     def worst(self) -> list[Finding]:
         """The findings to tell first."""
         return self.findings[:SHOWN_FINDINGS]
@@ -286,6 +302,12 @@ class Report:
 
     def _repr_html_(self) -> str:
         return figures_html(self.faces())
+
+
+def _ends(found: Estimate) -> tuple[float | None, float | None]:
+    """The ends of an interval; None of one that is not known."""
+    unknown = math.isnan(found.low) or math.isnan(found.high)
+    return (None, None) if unknown else (found.low, found.high)
 
 
 def _plain(value: Any) -> Any:

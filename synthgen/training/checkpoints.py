@@ -34,7 +34,8 @@ class Saving:
         samples: Training examples between two checkpoints, besides; None saves by time alone.
         keep_best: Checkpoints with the best figures that are kept.
         best_by: Figure that says which weights are best: "val/loss", or one that a callback measures.
-        best_mode: Whether the lowest figure is the best, "min", or the highest, "max".
+        best_mode: Whether the lowest figure is the best, "min", or the highest, "max". Of a figure that is best at a
+            number, the one nearest to it is the best under "min".
 
     Raises:
         SynthgenError: A number that is too low, or another mode.
@@ -77,8 +78,8 @@ class Checkpoints(Callback):
 
     A best is weights alone, of the last stage: the stages before it measure something else and leave it untrained. A
     model that ends in a closed form has none, as the closed form belongs to the weights that it was fitted to. Besides
-    the validation loss, it may be chosen by what any callback measures: one that lists the `names` of its figures, puts
-    them into `trainer.callback_metrics`, and calls `on_evaluation_end`.
+    the validation loss, it may be chosen by what any callback measures: one that lists the `names` of its figures, and
+    by name the `aims` at which they are best, puts them into `trainer.callback_metrics`, and calls `on_evaluation_end`.
 
     Args:
         folder: Where they go.
@@ -94,6 +95,7 @@ class Checkpoints(Callback):
         self.at_start = at_start
         self.best: list[tuple[float, str]] = []  # (figure, file name), best first
         self.ended = False
+        self._aim = -math.inf  # at which the figure is best
         self._kept_by_last: set[str] = set()
         self._validation_due = False
         self._saved = (0.0, 0)
@@ -219,25 +221,42 @@ class Checkpoints(Callback):
         value = trainer.callback_metrics.get(self.saving.best_by)
         if value is None or pl_module.stage is not pl_module.stages[-1]:
             return
-        figure, sign = float(value), 1 if self.saving.best_mode == "min" else -1
-        surpassed = len(self.best) == self.saving.keep_best and sign * figure >= sign * self.best[-1][0]
+        figure = float(value)
+        surpassed = len(self.best) == self.saving.keep_best and self._loss(figure) >= self._loss(self.best[-1][0])
         if not math.isfinite(figure) or surpassed:
             return
         name = f"best-{pl_module.samples_seen}.ckpt"
         trainer.save_checkpoint(self.folder / name, weights_only=True)
-        self.best = sorted([*self.best, (figure, name)], key=lambda entry: sign * entry[0])[: self.saving.keep_best]
+        entries = [*self.best, (figure, name)]
+        self.best = sorted(entries, key=lambda entry: self._loss(entry[0]))[: self.saving.keep_best]
+
+    def _loss(self, figure: float) -> float:
+        if math.isfinite(self._aim):
+            return abs(figure - self._aim)
+        return figure if self.saving.best_mode == "min" else -figure
 
     def _check_names(self, trainer: Trainer) -> None:
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
         known = ["val/loss", *(name for callback in callbacks for name in getattr(callback, "names", ()))]
-        wanted = {"best_by": self.saving.best_by}
+        aims = {"val/loss": -math.inf}
+        for callback in callbacks:
+            aims |= getattr(callback, "aims", {})
+        wanted = [("best_by", self.saving.best_by, "best_mode", self.saving.best_mode)]
         for callback in callbacks:
             # Other prefixes may be what somebody's own callback logs.
             if isinstance(callback, EarlyStopping) and callback.monitor.startswith(("val/", "eval/")):
-                wanted["callbacks.early_stopping.monitor"] = callback.monitor
-        for key, name in wanted.items():
+                key = "callbacks.early_stopping"
+                wanted.append((f"{key}.monitor", callback.monitor, f"{key}.mode", callback.mode))
+        for key, name, way, mode in wanted:
             if name not in known:
                 raise SynthgenError(f"{key}: nothing measures {name!r}: {nearest(name, known)}")
+            aim = aims.get(name)
+            right = mode if aim is None else "max" if aim == math.inf else "min"
+            if mode != right:
+                at = {math.inf: "the higher the better", -math.inf: "the lower the better"}
+                said = at.get(aim, f"the nearer to {aim} the better") if aim is not None else ""
+                raise SynthgenError(f"{way}: found {mode!r}, expected {right!r}: of {name} is {said}")
+        self._aim = aims.get(self.saving.best_by, self._aim)
 
     def _due(self, seen: int) -> bool:
         at, then = self._saved

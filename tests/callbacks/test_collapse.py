@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from synthgen.callbacks.collapse import CollapseMonitor
+from synthgen.callbacks.collapse import CollapseMonitor, _mean_distance
 from synthgen.callbacks.evaluation import Evaluation
 from synthgen.callbacks.look import Drawn, Real
 from synthgen.errors import SynthgenError
@@ -149,3 +149,8 @@ def test_it_goes_on_counting():
 def test_what_cannot_be_is_refused(setting):
     with pytest.raises(SynthgenError, match="collapse"):
         CollapseMonitor(**setting)
+
+
+def test_samples_of_which_no_two_are_of_one_class_say_nothing_of_diversity():
+    assert np.isnan(_mean_distance(np.eye(5), np.arange(5)))
+    assert _mean_distance(np.eye(5), np.zeros(5, int)) == pytest.approx(2**0.5)

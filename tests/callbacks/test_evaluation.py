@@ -1,10 +1,12 @@
 """Looks at samples while a model trains: when, at what cost to training, and who is told."""
 
+import math
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -97,10 +99,12 @@ def test_only_as_many_samples_are_drawn_as_fit(tmp_path, monkeypatch):
     assert len(says.drawn.synthetic["x"]) == watch.drawn
 
 
-def test_a_run_that_goes_on_looks_where_it_would_have(tmp_path):
+def test_a_run_that_goes_on_looks_where_it_would_have(tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluation, "time", SimpleNamespace(monotonic=lambda: 0.0))  # no look is the slowest
+
     def watch():
         found = looking(Says([3, 1, 2, 5, 4]), share=0.1)
-        found.cost, found.drawn = 60.0, 16  # as if a first look had been timed
+        found.cost, found.drawn = 6.0, 16  # as if a first look had been timed
         return found
 
     run(tmp_path / "whole", [watch()], budget=640)
@@ -110,7 +114,7 @@ def test_a_run_that_goes_on_looks_where_it_would_have(tmp_path):
     # What was measured is saved with the run: a new measurement would not be asked for.
     resumed = looking(Says([3, 1, 2, 5, 4]), share=0.1)
     run(tmp_path / "parts", [resumed], budget=640)
-    assert (resumed.cost, resumed.drawn) == (60.0, 16)
+    assert (resumed.cost, resumed.drawn) == (6.0, 16)
     pd.testing.assert_frame_equal(history(tmp_path / "parts"), history(tmp_path / "whole"), check_exact=True)
 
 
@@ -163,6 +167,35 @@ def test_the_weights_that_are_best_by_a_figure_are_left(mode, best, tmp_path):
     assert ended.best == {"min": 1, "max": 5}[mode]
     assert [file.name for file in tmp_path.glob("best-*.ckpt")] == [f"best-{best}.ckpt"]
     assert same(weights(model), look.seen[best])
+
+
+def test_a_figure_that_is_best_at_a_number_is_chosen_by_its_distance(tmp_path):
+    look = Says([3, 0.9, 0.45, -2])
+    look.aims = {"figure": 0.5}
+    saving = Saving(samples=16, best_by="eval/figure")
+    stopping = EarlyStopping(monitor="eval/figure", patience=2)
+    _, ended = run(tmp_path, [looking(look), stopping], budget=6400, saving=saving)
+    assert ended.best == 0.45
+    assert looked_at(tmp_path) == ([64, 128, 192, 256, 320], [3, 0.9, 0.45, -2, -2])
+
+
+def test_a_mode_that_would_take_the_worst_is_refused(tmp_path):
+    look = Says()
+    look.aims = {"figure": math.inf}
+    with pytest.raises(SynthgenError, match="best_mode: found 'min', expected 'max': of eval/figure is the higher the"):
+        run(tmp_path, [looking(look)], saving=Saving(best_by="eval/figure"))
+    with pytest.raises(SynthgenError, match=r"early_stopping\.mode: found 'min', expected 'max'"):
+        run(tmp_path, [looking(look), EarlyStopping(monitor="eval/figure")])
+
+
+def test_a_look_that_fails_is_said_and_training_goes_on(tmp_path):
+    class Broken(Says):
+        def look(self, drawn):
+            raise ValueError("window shape")
+
+    with pytest.warns(UserWarning, match=r"evaluation\.looks\.says failed at 64 examples: ValueError: window shape"):
+        _, ended = run(tmp_path, [looking(Broken())])
+    assert ended.samples_seen == 320
 
 
 def test_bests_by_another_figure_do_not_count(tmp_path):

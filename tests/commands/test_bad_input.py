@@ -243,6 +243,8 @@ def test_evaluate_without_data_or_with_gates_and_weights_that_are_none(refused, 
     assert "real is missing: give real=FILE, or run=RUN_DIR" in refused("evaluate")
     assert "synthetic is missing" in refused("evaluate", f"real={given}/real.csv")
     assert "gates.yml: no such file of gates" in refused("evaluate", *sides, "gates=gates.yml")
+    assert "no such file of gates" in refused("evaluate", *sides, "gates=''")
+    assert "leave entity= out" in refused("evaluate", f"run={given}", "entity=a")
     assert "extractor.weights is missing" in refused("evaluate", *sides, "extractor=inception")
     assert "w.pth: no such weights file" in refused("evaluate", *sides, "extractor=dinov2", "extractor.weights=w.pth")
     assert "extractor=inceptoin: unknown choice: did you mean 'inception'?" in refused(

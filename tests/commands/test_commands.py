@@ -114,6 +114,8 @@ def test_train_sample_evaluate_a_persons_own_table(synthgen, people, tmp_path):
     assert stored["made"]["examples_seen"] == json.loads((run / "run.json").read_text())["samples_seen"] > 0
     assert stored["made"]["command"].startswith("synthgen evaluate run=")
     assert any(figure["name"] == "Representation gap (town)" for figure in stored["figures"])
+    # Rows of another tool are not said to be the run's.
+    assert "training_seconds" not in json.loads((tmp_path / "report" / "report.json").read_text())["made"]
     printed = synthgen("compare", f"runs=['{run}',report]")
     assert "training seconds" in printed
     assert "different numbers of synthetic rows" in printed
@@ -135,6 +137,14 @@ def test_gates_end_with_code_3_and_say_which(tmp_path, monkeypatch, capsys, peop
         main(["evaluate", "real=real.csv", "synthetic=fake.csv", "gates=gates.yaml"])
     assert not ended.value.code
     assert "gates: passed" in capsys.readouterr().out
+
+
+def test_names_with_brackets_are_no_markup(synthgen, people):
+    people.rename(columns={"income": "income [/k]"}).to_csv("real[1].csv", index=False)
+    printed = synthgen(
+        "evaluate", "real='real[1].csv'", "synthetic='real[1].csv'", "target='income [/k]'", "output='[r]'"
+    )
+    assert "report: [r]/report.html" in printed
 
 
 def test_imputation_from_a_file(synthgen, table_checkpoint, people):

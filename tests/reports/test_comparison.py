@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -54,6 +55,19 @@ def test_what_does_not_compare_is_said(tmp_path):
     assert "different numbers of synthetic rows" in notes[1]
 
 
+def test_utility_of_other_targets_and_p_values_are_not_ranked(tmp_path):
+    for name, target, p_value, floor in (("a", "income", 0.4, 0.5), ("b", "sex", 0.9, 0.52)):
+        made = report(name, 0.6, 0.02)
+        made.facts["target"] = target
+        made.figures[0] = replace(made.figures[0], floor=floor)
+        made.figures.append(Figure("Copying test p", p_value, "privacy", "not small", "", key=True))
+        made.to_json(tmp_path / name / "report.json")
+    found = compare([tmp_path / "a", tmp_path / "b"])
+    assert found.notes == ["Utility is that of different targets, which do not compare: income, sex."]
+    assert found.best("Copying test p") == set()
+    assert "0.5 / 0.52" in found.to_html(tmp_path / "comparison.html").read_text()
+
+
 def test_folders_name_reports_of_one_model(tmp_path):
     for name in ("first", "second"):
         report("TabDiff", 0.5, 0.02).to_json(tmp_path / name / "report" / "report.json")
@@ -74,6 +88,18 @@ def test_errors(runs, tmp_path):
         (tmp_path / "d.json").write_text(text)
         with pytest.raises(SynthgenError, match=said):
             compare([*runs, tmp_path / "d.json"])
+    sound = json.loads((tmp_path / "c.json").read_text())
+    for broken, said in (
+        ({"figures": [1]}, "a figure cannot be read"),
+        ({"figures": [{"value": 1}]}, "a figure cannot be read"),
+        ({"figures": [{**sound["figures"][0], "value": "high"}]}, "a figure cannot be read: value is 'high'"),
+        ({"made": {"training_seconds": "long"}}, "training_seconds is 'long', expected a number"),
+    ):
+        (tmp_path / "d.json").write_text(json.dumps({**sound, **broken}))
+        with pytest.raises(SynthgenError, match=said):
+            compare([*runs, tmp_path / "d.json"])
+    with pytest.raises(SynthgenError, match="no such report"):
+        compare([1, 2])
     images = report("EDM", 0.5, 0.02)
     images.kind = "images"
     with pytest.raises(SynthgenError, match="reports of images and of table, which do not compare"):

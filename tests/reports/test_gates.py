@@ -13,6 +13,8 @@ def report():
             Figure("Detector AUC", 0.7, "fidelity", "closer to 0.5", "", floor=0.48),
             Figure("Shape error", 0.02, "fidelity", "lower", "", floor=0.015),
             Figure("C2ST", float("nan"), "fidelity", "higher", ""),
+            Figure("Beside nothing", 0.2, "fidelity", "lower", "", floor=float("nan")),
+            Figure("Trend error", 0.2, "fidelity", "lower", ""),
             Figure("TSTR AUC", 0.85, "utility", "higher", "", reference=0.9, reference_name="TRTR"),
             Figure("Copied rows", 0.0, "privacy", "no more than real", "", floor=0.01),
         ],
@@ -37,6 +39,14 @@ def report():
             ["utility: TSTR AUC is 0.85 beside 0.9 of real data, worse by 0.05, over 0.04"],
         ),
         ({"privacy": {"Copied rows": {"beside": 0.0}}}, []),
+        (
+            {"fidelity": {"Beside nothing": {"beside": 0.1}}},
+            ["fidelity: Beside nothing is 0.2 beside nan of real data, worse by nan, over 0.1"],
+        ),
+        (
+            {"fidelity": {"Trend error": {"beside": 0.1}}},
+            ["fidelity: Trend error has no real figure to stand beside, in this report or in any"],
+        ),
         ({"fidelity": {"C2ST": {"min": 0.5}}}, ["fidelity: C2ST is undefined"]),
         (
             {"fidelity": {"C2STT": {"min": 0.5}}},
@@ -72,6 +82,8 @@ def test_all_thresholds_of_a_file_are_held(report, tmp_path):
         ("- a", "found list, expected thresholds"),
         ("", "found NoneType, expected thresholds"),
         ("a: [", "cannot be read as YAML"),
+        ("fidelity:\n  C2ST: {min: 0.6}\n  C2ST: {min: 0}", "'C2ST' comes twice, the second time in line 3"),
+        ("fidelity:\n  C2ST: {min: 0.6}\nfidelity:\n  TSTR: {min: 0}", "'fidelity' comes twice"),
     ],
 )
 def test_a_file_that_is_no_file_of_gates(tmp_path, text, said):

@@ -8,6 +8,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from rich.console import Console
 
 from synthgen.errors import SynthgenError
+from synthgen.metrics.intervals import Estimate
 from synthgen.reports.report import VERSION, Figure, Finding, Report, Section, Verdict
 from tests.browser import needs_chromium, opened
 
@@ -65,6 +66,8 @@ def test_a_value_is_as_real_where_intervals_meet():
     assert one.interval() == "0.42 to 0.58"
     assert replace(one, percent=True).interval() == "42.00 to 58.00 %"
     assert replace(one, high=float("inf")).interval() == "0.42 to ∞"
+    assert replace(one, low=float("-inf")).interval() == "−∞ to 0.58"
+    assert one.measured(Estimate(12.0, float("nan"), float("nan"))).interval() == ""
 
 
 def test_html_is_escaped_grouped_and_whole(report, tmp_path):

@@ -16,7 +16,7 @@ WARMUP = 500  # steps
 
 
 def fit(task: Task) -> tuple[dict[str, Any], dict[str, Any]]:
-    """With the settings `seconds`, `channels`, `batch_size` and, of sampling, `steps`."""
+    """With the settings `seconds`, `channels`, `batch_size`, `bf16` and, of sampling, `steps`."""
     torch.manual_seed(task.seed)
     settings = task.settings
     images = torch.from_numpy(padded(task.data.pixels))
@@ -30,6 +30,9 @@ def fit(task: Task) -> tuple[dict[str, Any], dict[str, Any]]:
         down_block_types=("DownBlock2D",) * (len(widths) - 1) + ("AttnDownBlock2D",),
         up_block_types=("AttnUpBlock2D",) + ("UpBlock2D",) * (len(widths) - 1),
     )
+    bf16 = settings.get("bf16", False)
+    if bf16:
+        network.to(memory_format=torch.channels_last)  # in which the CPU's bf16 convolutions are fast
     noise_schedule = DDPMScheduler(num_train_timesteps=1000)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, betas=(0.95, 0.999), weight_decay=1e-6, eps=1e-8)
     average = EMAModel(network.parameters(), decay=0.9999, use_ema_warmup=True, inv_gamma=1.0, power=0.75)
@@ -41,7 +44,9 @@ def fit(task: Task) -> tuple[dict[str, Any], dict[str, Any]]:
         optimizer.param_groups[0]["lr"] = 1e-4 * warm * cosine
         clean = images[torch.randint(len(images), (settings["batch_size"],))].float() / 127.5 - 1
         noise, times = torch.randn_like(clean), torch.randint(0, 1000, (len(clean),))
-        loss = functional.mse_loss(network(noise_schedule.add_noise(clean, noise, times), times).sample, noise)
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            predicted = network(noise_schedule.add_noise(clean, noise, times), times).sample
+        loss = functional.mse_loss(predicted.float(), noise)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -49,7 +54,8 @@ def fit(task: Task) -> tuple[dict[str, Any], dict[str, Any]]:
         average.step(network.parameters())
         seen += len(clean)
     average.copy_to(network.parameters())
-    model = {"network": network.eval(), "steps": settings["steps"], "size": task.data.pixels.shape[-1]}
+    size = task.data.pixels.shape[-1]
+    model = {"network": network.eval(), "steps": settings["steps"], "size": size, "bf16": bf16}
     return model, {"samples_seen": seen}
 
 
@@ -59,11 +65,11 @@ def sample(model: dict[str, Any], n: int, seed: int) -> Pictures:
     network, scheduler = model["network"], DDIMScheduler(num_train_timesteps=1000)
     scheduler.set_timesteps(model["steps"])
     parts = []
-    with torch.inference_mode():
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=model["bf16"]):
         for done in range(0, n, 100):
             shape = (min(100, n - done), network.config.in_channels, *[network.config.sample_size] * 2)
             images = torch.randn(shape, generator=generator)
             for moment in scheduler.timesteps:
                 images = scheduler.step(network(images, moment).sample, moment, images).prev_sample
-            parts.append(((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).numpy())
+            parts.append(((images.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).numpy())
     return Pictures(np.ascontiguousarray(cropped(np.concatenate(parts), model["size"])))

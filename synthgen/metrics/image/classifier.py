@@ -107,8 +107,8 @@ def train_classifier(
     """Trains a classifier on one core of the CPU, the same one for the same arguments.
 
     Without labels it learns to tell by how many quarter turns an image was rotated (Gidaris et al., 2018), which needs
-    features of what is seen too; images that are not square are cropped to their middle for it. With labels, images are
-    shifted by up to one pixel.
+    features of what is seen too; images that are not square are cropped to their middle for it. So it does with labels
+    of a single class, which teach nothing. With labels, images are shifted by up to one pixel.
 
     Args:
         images: Shape (N, C, H, W), uint8, 8 to 64 pixels a side (more is slow).
@@ -130,6 +130,7 @@ def train_classifier(
             raise SynthgenError(f"expected one label an image, found {len(labels)} labels for {len(images)} images")
         if labels.min() < 0 or labels.max() >= classes:
             raise SynthgenError(f"expected labels 0 to {classes - 1}, found {labels.min()} to {labels.max()}")
+    labels = labels if classes > 1 else None
     budget = min(20 * len(images), 100_000) if budget is None else budget
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -93,6 +93,7 @@ def domain_classifier(
     Raises:
         SynthgenError: As `train_classifier` does.
     """
+    labels = labels if classes > 1 else None
     key = {
         "version": VERSION,
         "data": data_digest(images),

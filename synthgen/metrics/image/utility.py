@@ -21,11 +21,13 @@ class DownstreamAccuracy:
         trtr: Trained on real images: what the others are held against.
         tstr: Trained on synthetic ones.
         both: Trained on real and synthetic ones together; above `trtr` the synthetic ones add something.
+        guessing: What naming the holdout's most frequent class each time reaches.
     """
 
     trtr: Estimate
     tstr: Estimate
     both: Estimate
+    guessing: float
 
 
 def downstream_accuracy(
@@ -67,7 +69,9 @@ def downstream_accuracy(
     for number, (images, labels) in enumerate(todo):
         tell = None if progress is None else _part(progress, number, len(todo))
         learned.append(train_classifier(images, labels, classes, seed, budget, progress=tell))
-    return DownstreamAccuracy(*(recognised(one, *holdout) for one in learned))
+    guessing = float(np.bincount(holdout[1]).max() / len(holdout[1]))
+    trtr, tstr, both = (recognised(one, *holdout) for one in learned)
+    return DownstreamAccuracy(trtr, tstr, both, guessing)
 
 
 def _part(progress: Callable[[float], None], number: int, parts: int) -> Callable[[float], None]:

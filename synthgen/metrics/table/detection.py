@@ -22,7 +22,7 @@ from synthgen.metrics.table.columns import checked, feature_matrices, one_hot_ma
 from synthgen.metrics.table.scores import auc_and_precision, multiplicities, with_spread
 from synthgen.metrics.table.trees import boosted_classifier, one_thread
 
-__all__ = ["C2ST", "c2st", "detector_auc", "detector_estimate"]
+__all__ = ["C2ST", "ROWS", "c2st", "detector_auc", "detector_estimate"]
 
 FOLDS = 3
 ROWS = 50_000
@@ -162,7 +162,10 @@ def _judged(features: NDArray | sparse.csr_matrix, make: Callable[[], Any], seed
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
     with one_thread():
         for number, (learn, judge) in enumerate(folds.split(sides, sides)):
-            trees = make().fit(features[learn], sides[learn])
+            shown = features[learn]
+            if isinstance(shown, np.ndarray):
+                shown[:, np.isnan(shown).all(0)] = 0.0  # scikit-learn's trees fail on a column without any value
+            trees = make().fit(shown, sides[learn])
             scores[judge] = trees.predict_proba(features[judge])[:, 1]
             fold[judge] = number
     return _Judged(scores, fold)

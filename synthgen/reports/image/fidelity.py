@@ -103,6 +103,7 @@ def add_recognition(
             "synthetic": _share(classifier, synthetic, label),
             "real": None if floor is None or holdout is None else _share(classifier, holdout, label),
             "images": int((synthetic[1] == label).sum()),
+            "real_images": None if floor is None or holdout is None else int(np.sum(holdout[1] == label)),
         }
         for label, name in enumerate(classes)
     ]

@@ -36,7 +36,7 @@ def picture(images: NDArray[np.uint8], title: str) -> str:
     Image.fromarray(row[:, :, 0] if channels == 1 else row).save(file, "PNG")
     data = base64.b64encode(file.getvalue()).decode()
     size = f'width="{row.shape[1]}" height="{height}"'
-    return f'<img src="data:image/png;base64,{data}" alt="{escape(title)}" {size}>'
+    return f'<img src="data:image/png;base64,{data}" alt="{escape(str(title))}" {size}>'
 
 
 def _shrunk(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

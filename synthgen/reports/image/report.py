@@ -93,7 +93,7 @@ def image_report(
         report.sections.append(pictures)
 
     def conclude() -> None:
-        report.notes = _notes(train, holdout, synthetic)
+        report.notes = _notes(train, holdout, synthetic, extractor is None and not judged[0].classes)
         add_findings(report, signs, uses)
         add_verdicts(report, signs, uses)
         report.sections = [Section("Real and synthetic", strips(train, synthetic, classes, seed)), *report.sections]
@@ -210,7 +210,7 @@ def _add_privacy(
             "Memorisation test p",
             found.p_value,
             "privacy",
-            "higher",
+            "not small",
             "How often chance alone would make synthetic images lean so much towards training images, had they been "
             "interchangeable with the holdout. Under 0.01 is a sign of copying; a large one proves nothing.",
             key=True,
@@ -219,15 +219,17 @@ def _add_privacy(
     return _pairs(synthetic[found.synthetic], train[found.training], found.distances, min(QUERIES, len(synthetic)))
 
 
-def _notes(train: Images, holdout: Images | None, synthetic: Images) -> list[str]:
+def _notes(train: Images, holdout: Images | None, synthetic: Images, rotations: bool) -> list[str]:
     notes = []
     if holdout is None:
         notes.append(
             "No holdout was given: there are no real figures to hold these against, no test of memorisation and no "
             "utility. A generator that copies its training images looks best here."
         )
-    if train[1] is None:
-        notes.append("Images carry no labels: features come from a network that tells rotations, not classes.")
+    if rotations:
+        notes.append(
+            "Images carry no labels of two classes or more: features come from a network that tells rotations."
+        )
     elif synthetic[1] is None:
         notes.append("Synthetic images carry no labels: whether they show their class was not measured.")
     shown = channels_shown(train[0].shape[1])

@@ -1,9 +1,11 @@
 """What is wrong with synthetic images, in sentences, and the faces in plain words."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from synthgen.metrics.image.memorisation import Memorisation
 from synthgen.metrics.image.utility import DownstreamAccuracy
+from synthgen.metrics.intervals import proportion
 from synthgen.reports.report import Figure, Finding, Report, Verdict
 
 __all__ = ["add_findings", "add_verdicts"]
@@ -13,8 +15,12 @@ RARE = 1e-2
 NEAR, PARTLY = 0.10, 0.35
 """Share of real images that a figure may miss beyond its floor to be good, or good in part."""
 KEPT, PARTLY_KEPT = 0.95, 0.80
-"""Share of TRTR that TSTR keeps, for the same."""
+"""Share of what TRTR reaches beyond guessing that TSTR keeps, for the same."""
 LEAST = 0.02
+ALLOWED, MANY_COPIES = 0.02, 0.10
+"""Shares of near copies, of which real images have 1 %, over which they are told, and are as bad as a failed test."""
+FEWEST = 50
+"""Held-out images with which a test of copying can notice anything."""
 
 
 def add_findings(report: Report, signs: Sequence[Memorisation], uses: Sequence[DownstreamAccuracy]) -> None:
@@ -25,7 +31,7 @@ def add_findings(report: Report, signs: Sequence[Memorisation], uses: Sequence[D
             found.append(
                 Finding("fidelity", f"{row['class']}: no synthetic image was made for it.", 0.5, (row["class"],))
             )
-        elif row["real"] is not None and row["real"] - row["synthetic"] >= LEAST:
+        elif row["real"] is not None and row["real"] - row["synthetic"] >= LEAST and _apart(row):
             text = (
                 f"{row['class']}: {_percent(row['synthetic'])} of its images are recognised, {_percent(row['real'])} "
                 "of real ones."
@@ -60,6 +66,13 @@ def add_findings(report: Report, signs: Sequence[Memorisation], uses: Sequence[D
                 f"{sign.p_value:.2g}): {_percent(sign.copied.value)} are near copies{copies}."
             )
             found.append(Finding("privacy", text, 2.0))
+        elif _copied(sign):
+            text = (
+                f"{_percent(sign.copied.value)} of synthetic images are as near to a training image as only "
+                f"{_percent(sign.copied_real)} of real ones are; too few training images were copied for the test to "
+                f"notice (p = {sign.p_value:.2g})."
+            )
+            found.append(Finding("privacy", text, 1 + sign.copied.value))
     report.findings = sorted(found, key=lambda finding: -finding.severity)
 
 
@@ -101,15 +114,21 @@ def _fidelity(report: Report) -> Verdict:
 
 def _utility(uses: Sequence[DownstreamAccuracy]) -> Verdict:
     if not uses:
-        return Verdict("utility", "unknown", "It takes labels on all sides and a holdout: use was not measured.")
+        text = "It takes labels of two classes or more on all sides, and a holdout: use was not measured."
+        return Verdict("utility", "unknown", text)
     one = uses[0]
-    kept = one.tstr.value / one.trtr.value if one.trtr.value else float("nan")
-    level = "good" if kept >= KEPT else "mixed" if kept >= PARTLY_KEPT else "poor"
     text = (
         f"A small classifier that learned from synthetic images recognises {_percent(one.tstr.value)} of real ones, "
         f"beside {_percent(one.trtr.value)} when it learned from real ones, and {_percent(one.both.value)} when from "
-        "both."
+        f"both; guessing reaches {_percent(one.guessing)}."
     )
+    reach = one.trtr.value - one.guessing
+    if reach <= 0:
+        return Verdict("utility", "unknown", f"Not even real images teach a classifier their class. {text}")
+    kept = (one.tstr.value - one.guessing) / reach
+    level = "good" if kept >= KEPT else "mixed" if kept >= PARTLY_KEPT else "poor"
+    if level != "good" and one.tstr.high >= one.trtr.value:
+        text += " The holdout is too small to tell them apart."
     return Verdict("utility", level, text)
 
 
@@ -123,11 +142,33 @@ def _privacy(report: Report, signs: Sequence[Memorisation]) -> Verdict:
             f"are near copies, beside {_percent(sign.copied_real)} of real ones. Look at the pairs."
         )
         return Verdict("privacy", "poor", text)
-    text = (
-        "No sign of copying was found: synthetic images lie no closer to training images than to images that "
-        f"training has not seen (p = {sign.p_value:.2g}). That proves no privacy."
+    near = (
+        f"{_percent(sign.copied.value)} of synthetic images are near copies of training images, beside "
+        f"{_percent(sign.copied_real)} of real ones"
     )
+    if _copied(sign):
+        level = "poor" if sign.copied.low > MANY_COPIES else "mixed"
+        text = f"{near}, more than by chance, though the test of leaning found no sign (p = {sign.p_value:.2g})."
+        return Verdict("privacy", level, f"{text} Look at the pairs.")
+    if report.facts["holdout images"] < FEWEST:
+        text = f"{report.facts['holdout images']} held-out images are too few to notice copies by. {near}."
+        return Verdict("privacy", "unknown", text)
+    text = f"No sign of copying was found (p = {sign.p_value:.2g}): {near}. That proves no privacy."
     return Verdict("privacy", "good", text)
+
+
+def _copied(sign: Memorisation) -> bool:
+    """Whether more synthetic images than real ones lie as near to a training image, and by more than chance."""
+    return sign.copied.low > max(sign.copied_real, ALLOWED)
+
+
+def _apart(row: Mapping[str, Any]) -> bool:
+    """Whether a class's images are recognised less often than real ones by more than chance."""
+    synthetic, real = (
+        proportion(round(row[side] * row[count]), row[count])
+        for side, count in (("synthetic", "images"), ("real", "real_images"))
+    )
+    return synthetic.high < real.low
 
 
 def _over_features(report: Report, short: str) -> Figure | None:

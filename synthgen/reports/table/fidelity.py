@@ -9,7 +9,7 @@ import pandas as pd
 
 from synthgen.layout import TableSchema
 from synthgen.metrics.intervals import Estimate, bootstrapped, proportion
-from synthgen.metrics.table.detection import c2st, detector_estimate
+from synthgen.metrics.table.detection import ROWS, c2st, detector_estimate
 from synthgen.metrics.table.fidelity import column_shapes, pair_trends, shape_error, trend_error
 from synthgen.metrics.table.manifold import alpha_precision_beta_recall, row_prdc
 from synthgen.metrics.table.marginals import triple_marginals
@@ -117,9 +117,9 @@ def add_detection(report: Report, sides: Sides) -> None:
             np.nan,
             "fidelity",
             "higher",
-            f"1 − mean over 3 folds of (max(½, AUC) · 2 − 1) by {judged.classifier}: the papers' figure, of training "
-            "rows against as many synthetic ones. Copies of them score best, and figures by other classifiers do "
-            "not compare.",
+            f"1 − mean over 3 folds of (max(½, AUC) · 2 − 1) by {judged.classifier}: the papers' figure, of "
+            f"{min(len(sides.train), len(sides.synthetic), ROWS):,} training rows against as many synthetic ones. "
+            "Copies of them score best, and figures by other classifiers do not compare.",
         ).measured(judged)
     )
 
@@ -213,11 +213,12 @@ def add_support(report: Report, sides: Sides) -> None:
             "lower",
             "Total variation between the sets of columns that rows lack together.",
         )
-    tables = [one.categories for one in rare]
-    held = dict(zip(zip(tables[-1]["column"], tables[-1]["category"]), tables[-1]["synthetic"]))
-    tables[0]["holdout"] = [held[key] if held_out else None for key in zip(tables[0]["column"], tables[0]["category"])]
+    whole = rare_categories(sides.train, sides.synthetic, sides.schema).categories
+    other = rare[-1].categories
+    held = dict(zip(zip(other["column"], other["category"]), other["synthetic"]))
+    whole["holdout"] = [held[key] if held_out else None for key in zip(whole["column"], whole["category"])]
     report.details["rare_categories"] = [
-        {str(name): value for name, value in row.items()} for row in tables[0].to_dict("records")
+        {str(name): value for name, value in row.items()} for row in whole.to_dict("records")
     ]
 
 

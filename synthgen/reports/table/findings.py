@@ -1,5 +1,6 @@
 """What is wrong with a synthetic table, in sentences: columns, pairs, rare values, groups, use and copies."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ from synthgen.metrics.table.marginals import BINS, cell_codes
 from synthgen.metrics.table.privacy import ClosestRecords
 from synthgen.metrics.table.utility import Scores
 from synthgen.reports.report import Finding, Report
-from synthgen.reports.table.privacy import RARE
+from synthgen.reports.table.privacy import MANY_COPIES, RARE, beyond_chance
 from synthgen.reports.table.sides import Sides
 
 __all__ = ["add_findings"]
@@ -85,13 +86,14 @@ def _numerical(sides: Sides, column: Column) -> str:
     if abs(missing[1] - missing[0]) > distance:
         return _too("missing cells are", *missing)
     if abs(shares[1][spike] - shares[0][spike]) >= SPIKE * distance:
-        value = "zeros are" if every[spike] == 0 else f"the value {_number(every[spike], column)} is"
+        zero = every[spike] == 0 and column.name not in sides.dates
+        value = "zeros are" if zero else f"the value {_number(sides, every[spike], column)} is"
         return _too(value, shares[0][spike], shares[1][spike])
     if place == len(every) - 1:
         return "its distribution is off"
     if below[0][place] > 0.5:
-        return _too(f"values over {_number(every[place], column)} are", 1 - below[0][place], 1 - below[1][place])
-    return _too(f"values up to {_number(every[place], column)} are", below[0][place], below[1][place])
+        return _too(f"values over {_number(sides, every[place], column)} are", 1 - below[0][place], 1 - below[1][place])
+    return _too(f"values up to {_number(sides, every[place], column)} are", below[0][place], below[1][place])
 
 
 def _discrete(sides: Sides, column: Column) -> str:
@@ -124,7 +126,8 @@ def _together(sides: Sides, a: Column, b: Column) -> str:
     frames = (sides.train, sides.synthetic)
     if a.numerical and b.numerical:
         rho = [pd.Series(numbers(frame[a.name])).corr(pd.Series(numbers(frame[b.name]))) for frame in frames]
-        return f"their correlation is {rho[1]:.2f} instead of {rho[0]:.2f}"
+        said = ["undefined" if np.isnan(one) else f"{one:.2f}" for one in rho]
+        return f"their correlation is {said[1]} instead of {said[0]}"
     cells = [cell_codes(frames, column) for column in (a, b)]
     sizes = [size for _, size in cells]
     shares = []
@@ -133,12 +136,13 @@ def _together(sides: Sides, a: Column, b: Column) -> str:
         shares.append(pd.Series(joint).value_counts(normalize=True))
     gap = shares[1].sub(shares[0], fill_value=0.0)
     worst = int(gap.index[int(gap.abs().to_numpy().argmax())])
-    names = [_cell(frames, column, code) for column, code in zip((a, b), divmod(worst, sizes[1]), strict=True)]
+    names = [_cell(sides, column, code) for column, code in zip((a, b), divmod(worst, sizes[1]), strict=True)]
     return _too(f"{names[0]} with {names[1]} is", shares[0].get(worst, 0.0), shares[1].get(worst, 0.0))
 
 
-def _cell(frames: tuple[pd.DataFrame, pd.DataFrame], column: Column, code: int) -> str:
+def _cell(sides: Sides, column: Column, code: int) -> str:
     """What a code of `cell_codes` stands for."""
+    frames = (sides.train, sides.synthetic)
     if not column.numerical:
         values = shared_codes(frames, column)[1]
         return "a missing cell" if code == len(values) else f"“{_short(values[code])}”"
@@ -149,19 +153,21 @@ def _cell(frames: tuple[pd.DataFrame, pd.DataFrame], column: Column, code: int) 
     low, high = edges[code], edges[code + 1]
     if column.decimals == 0 and high - low >= 1:  # an upper edge belongs to the next bin, but for the last one
         low, high = np.ceil(low), high if code == BINS - 1 else np.ceil(high) - 1
-    return f"{_number(low, column)} to {_number(high, column)}"
+    return f"{_number(sides, low, column)} to {_number(sides, high, column)}"
 
 
 def _rare(report: Report) -> list[Finding]:
-    rows = [row for row in report.details["rare_categories"] if row["synthetic"] == 0]
-    # Real rows of the same number lack some, too: those say nothing.
-    rows = [row for row in rows if row["holdout"] is None or row["holdout"] > 0]
+    every = report.details["rare_categories"]
+    # So many rows are to be expected that chance leaves none out, nineteen times of twenty.
+    enough = math.log(20 * max(len(every), 1))
+    expected = report.facts["synthetic rows"]
+    rows = [row for row in every if row["synthetic"] == 0 and row["real"] * expected >= enough]
     if not rows:
         return []
     worst = max(rows, key=lambda row: row["real"])
     if worst["real"] < LEAST / 4:
         return []
-    total = len(report.details["rare_categories"])
+    total = len(every)
     return [
         Finding(
             "fidelity",
@@ -212,10 +218,15 @@ def _groups(report: Report, groups: Mapping[str, Representation]) -> list[Findin
 
 
 def _copies(report: Report, records: ClosestRecords | None) -> list[Finding]:
-    """Training rows that came through. Rows that are common everywhere are exact copies, too, and no sign by "
-    "themselves."""
-    if records is None or records.p_value >= RARE:
+    """Training rows that came through; rows that are common everywhere are exact copies, too, and no sign at all."""
+    if records is None:
         return []
+    if records.p_value >= RARE:
+        signs = beyond_chance(report, records)
+        if not signs:
+            return []
+        said, share = max(signs, key=lambda sign: sign[1])
+        return [Finding("privacy", f"{said}: more than by chance.", share + (share > MANY_COPIES))]
     copied = report.figure("Copied rows")
     text = (
         f"Training rows came through: of the {records.nearest:,} real rows that synthetic ones come closest to, "
@@ -236,7 +247,9 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f} %" if share == 0 or share >= 0.00095 else f"{100 * share:.2g} %"
 
 
-def _number(value: float, column: Column) -> str:
+def _number(sides: Sides, value: float, column: Column) -> str:
+    if column.name in sides.dates:
+        return str(pd.Timestamp(value, unit="s").round("s")).removesuffix(" 00:00:00")
     if column.decimals == 0 and abs(value) < 1e15 and float(value).is_integer():
         return f"{value:,.0f}"
     return f"{value:.6g}"

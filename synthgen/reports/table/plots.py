@@ -43,7 +43,8 @@ def columns_section(sides: Sides, columns: Sequence[dict[str, Any]]) -> Section:
         cards.append(
             f'<article class="plot" data-name="{escape(column.name)}" data-error="{_error(row):.6f}">'
             f"<h3>{escape(column.name)}</h3><small>{escape(' · '.join([_off(row), *said]))}</small>"
-            f'<div class="chart" data-plot="column-{position}" style="height:{TALL}px"></div></article>'
+            f'<div class="chart" data-plot="column-{position}" style="height:{TALL}px" role="img" '
+            f'aria-label="{escape(column.name)}, real and synthetic: {escape(_off(row))}"></div></article>'
         )
     finder = (
         '<div class="finder" data-list="columns"><input type="search" placeholder="find a column" '
@@ -90,7 +91,8 @@ def pairs_section(sides: Sides, pairs: Sequence[dict[str, Any]], triples: Sequen
         plots[key] = _heatmap(matrix)
         charts.append(
             f'<article class="plot"><h3>{escape(title)}</h3>'
-            f'<div class="chart" data-plot="{key}" style="height:{height}px"></div></article>'
+            f'<div class="chart" data-plot="{key}" style="height:{height}px" role="img" '
+            f'aria-label="{escape(title)}, a heat map; report.json lists its numbers"></div></article>'
         )
     said = (
         "Pearson’s correlation for two numbers, Cramér’s V for two categories, the correlation ratio for one of "

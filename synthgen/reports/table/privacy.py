@@ -4,10 +4,14 @@ from synthgen.metrics.table.privacy import ClosestRecords, closest_records, copi
 from synthgen.reports.report import Figure, Report
 from synthgen.reports.table.sides import Sides
 
-__all__ = ["add_privacy"]
+__all__ = ["FEWEST", "MANY_COPIES", "RARE", "add_privacy", "beyond_chance"]
 
 RARE = 1e-2
 """p-values under this are told as a sign of copying."""
+FEWEST = 50
+"""Held-out rows with which the test of copying can notice anything."""
+MANY_COPIES = 0.10
+"""Share of synthetic rows that are copies beyond chance, over which that is as bad as a test that fails."""
 
 
 def add_privacy(report: Report, sides: Sides) -> ClosestRecords | None:
@@ -61,7 +65,7 @@ def add_privacy(report: Report, sides: Sides) -> ClosestRecords | None:
             "Copying test p",
             found.p_value,
             "privacy",
-            "higher",
+            "not small",
             f"How often chance alone would put so many training rows, {found.nearest_in_training:,} of "
             f"{found.nearest:,}, among the real rows that synthetic ones come closest to. Under {RARE:g} is a sign "
             "of copying; a large one proves nothing.",
@@ -69,3 +73,27 @@ def add_privacy(report: Report, sides: Sides) -> ClosestRecords | None:
         ),
     ]
     return found
+
+
+def beyond_chance(report: Report, records: ClosestRecords) -> list[tuple[str, float]]:
+    """Signs of copying that need no test: figures that differ from real rows' by more than their intervals.
+
+    The test counts each training row once, so that a few rows which are copied a thousand times escape it.
+
+    Returns:
+        For each sign what is said of it, and how many synthetic rows are concerned beyond what chance explains.
+    """
+    signs = []
+    copied = report.figure("Copied rows")
+    assert copied.floor is not None
+    if copied.value > copied.floor and not copied.as_real:
+        said = f"{copied.shown()} of synthetic rows are exact copies, beside {copied.beside()} of held-out rows"
+        signs.append((said, copied.value - copied.floor))
+    near, real = records.near_copies, records.near_real
+    if near.low > real.high:
+        said = f"{100 * near.value:.1f} % are near copies, beside {100 * real.value:.1f} %"
+        signs.append((said, near.value - real.value))
+    if records.share.value - 0.5 > 2 * (records.share.value - records.share.low):  # as rare as two intervals apart
+        said = f"{100 * records.share.value:.1f} % lie nearer to a training row than to any of as many held-out rows"
+        signs.append((said, 2 * records.share.value - 1))
+    return signs

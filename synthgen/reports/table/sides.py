@@ -1,6 +1,6 @@
 """The tables that a report compares, whole and at one size."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -28,6 +28,7 @@ class Sides:
         seed: Of every subsample.
         entities: For each training row and each holdout row the entity, such as a person, that it belongs to, where
             entities and not rows were put on one side or the other; else None.
+        dates: Numerical columns that hold dates, as seconds since 1970.
     """
 
     train: pd.DataFrame
@@ -36,6 +37,7 @@ class Sides:
     schema: TableSchema
     seed: int = 0
     entities: tuple[Sequence[Any], Sequence[Any]] | None = None
+    dates: Collection[str] = ()
 
     @cached_property
     def rows(self) -> int:

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
+from synthgen.metrics.table.fairness import Representation
 from synthgen.metrics.table.privacy import ClosestRecords
 from synthgen.metrics.table.utility import Scores
-from synthgen.reports.report import Report, Verdict
+from synthgen.reports.report import Figure, Report, Verdict
 from synthgen.reports.table.findings import GUESSING
-from synthgen.reports.table.privacy import RARE
+from synthgen.reports.table.privacy import FEWEST, MANY_COPIES, RARE, beyond_chance
 
 __all__ = ["add_verdicts"]
 
@@ -24,13 +25,14 @@ def add_verdicts(
     predictions: Mapping[str, Scores],
     records: ClosestRecords | None,
     sensitive: Sequence[str],
+    groups: Mapping[str, Representation],
 ) -> None:
     """One verdict a face; what was not measured is said to be not known."""
     report.verdicts = [
         _fidelity(report),
         _utility(report, target, predictions),
         _privacy(report, records),
-        _fairness(report, sensitive, bool(predictions)),
+        _fairness(report, sensitive, [group for one in groups.values() for group in one.vanished]),
     ]
 
 
@@ -42,12 +44,13 @@ def _fidelity(report: Report) -> Verdict:
     excess = abs(detector.value - 0.5) - abs(floor - 0.5)
     beside = "" if detector.floor is None else f" beside {floor:.2f} for real rows"
     auc = f"(AUC {detector.value:.2f}{beside})"
+    unsure = " So few rows may show that by chance." if detector.as_real and excess > NEARLY else ""
     if detector.value < 0.5 - NEARLY and not detector.as_real:
         level = "mixed"
         said = (
             f"The detector does worse than guessing {auc}, as where synthetic rows repeat the rows that it is set on."
         )
-    elif detector.as_real or excess <= 0:
+    elif excess <= 0 or (detector.as_real and excess <= NEARLY):
         level, said = "good", f"Boosted trees cannot tell synthetic rows from real ones {auc}."
     elif excess <= NEARLY:
         level, said = "good", f"Boosted trees hardly tell synthetic rows from real ones {auc}."
@@ -62,7 +65,7 @@ def _fidelity(report: Report) -> Verdict:
         if (figure := sized or whole) is not None:
             beside = f" (real rows: {figure.beside()})" if figure.floor is not None else ""
             parts.append(f"{what} are off by {figure.shown()}{beside}")
-    return Verdict("fidelity", level, f"{said} {', '.join(parts)}.")
+    return Verdict("fidelity", level, f"{said}{unsure} {', '.join(parts)}.")
 
 
 def _utility(report: Report, target: str | None, predictions: Mapping[str, Scores]) -> Verdict:
@@ -82,7 +85,7 @@ def _utility(report: Report, target: str | None, predictions: Mapping[str, Score
     numbers = f"({name} {made.value:.3f} beside {real.value:.3f})"
     if not reach > 0:
         return Verdict("utility", "unknown", f"Not even real rows let a model predict {target} {numbers}.")
-    if made.high >= real.value or kept >= KEPT:
+    if kept >= KEPT:
         same = "as well as" if made.high >= real.value else "nearly as well as"
         text = (
             f"A model that learned {target} from synthetic rows works {same} one that learned from real rows {numbers}."
@@ -92,6 +95,8 @@ def _utility(report: Report, target: str | None, predictions: Mapping[str, Score
         f"A model that learned {target} from synthetic rows keeps {100 * max(kept, 0):.0f} % of what real rows teach "
         f"{numbers}."
     )
+    if made.high >= real.value:
+        text += " The holdout is too small to tell them apart."
     return Verdict("utility", "mixed" if kept >= PARTLY_KEPT else "poor", text)
 
 
@@ -110,40 +115,50 @@ def _privacy(report: Report, records: ClosestRecords | None) -> Verdict:
     if records.p_value < RARE:
         chance = f"chance alone would hardly put synthetic rows so close to them (p = {records.p_value:.2g})"
         return Verdict("privacy", "poor", f"Training rows came through: {chance}. {copies}.")
-    if copied.floor is not None and copied.value > copied.floor and not copied.as_real:
+    held = report.facts["holdout rows"]
+    if signs := beyond_chance(report, records):
         text = (
-            f"{copies}. Yet they lie no closer to training rows than to rows that training has not seen (p = "
-            f"{records.p_value:.2g}), as rows do that are common everywhere. That proves no privacy."
+            f"{'; '.join(said for said, _ in signs)}: more than by chance, though the test of copying found no sign "
+            f"(p = {records.p_value:.2g}). It counts each of training's rows once, and looks at as many as are held "
+            "out."
         )
-        return Verdict("privacy", "mixed", text)
+        return Verdict("privacy", "poor" if max(share for _, share in signs) > MANY_COPIES else "mixed", text)
+    if held < FEWEST:
+        return Verdict("privacy", "unknown", f"{held} held-out rows are too few to notice copies by. {copies}.")
     text = (
-        "No sign of copying was found: synthetic rows lie no closer to training rows than to rows that training has "
-        f"not seen (p = {records.p_value:.2g}). That proves no privacy; an attack may still learn who was in the "
-        "training data."
+        f"No sign of copying was found (p = {records.p_value:.2g}). {copies}. That proves no privacy; an attack may "
+        "still learn who was in the training data."
     )
     return Verdict("privacy", "good", text)
 
 
-def _fairness(report: Report, sensitive: Sequence[str], predicted: bool) -> Verdict:
+def _fairness(report: Report, sensitive: Sequence[str], vanished: Sequence[str]) -> Verdict:
     if not sensitive:
         return Verdict("fairness", "unknown", "No sensitive column was named: groups were not compared.")
     gaps = [one for one in report.figures if one.name.startswith("Representation gap")]
-    worst = max(gaps, key=lambda one: one.value - (one.floor or 0.0))
-    excess = 0.0 if worst.as_real else worst.value - (worst.floor or 0.0)
-    by = worst.name.removeprefix("Representation gap ").strip("()")
-    said = f"The share of a group by {by} is off by {worst.shown()} at most (real rows: {worst.beside()})."
-    widened = [
-        one
-        for one in report.figures
-        if one.face == "fairness" and one.reference is not None and one.low is not None and one.low > one.reference
-    ]
+    excess, worst = max(((_beyond(one), one) for one in gaps), key=lambda pair: pair[0])
+    by = worst.name.removeprefix("Representation gap (").removesuffix(")")
+    beside = f" (real rows: {worst.beside()})" if worst.floor is not None else ""
+    said = f"The share of a group by {by} is off by {worst.shown()} at most{beside}."
     level = "good" if excess <= GAP else "mixed" if excess <= WIDE_GAP else "poor"
+    if vanished:
+        said += f" Gone are: {'; '.join(vanished[:3])}{' and others' if len(vanished) > 3 else ''}."
+        level = "mixed" if level == "good" else level
+    treated = [one for one in report.figures if one.face == "fairness" and one.reference is not None]
+    widened = [one for one in treated if one.low is not None and one.reference is not None and one.low > one.reference]
     if widened:
         first = widened[0]
         said += (
             f" Models that learn from it treat groups more differently: {first.name} {first.shown()}, {first.beside()}."
         )
         level = "mixed" if level == "good" else level
-    elif predicted:
-        said += " Models that learn from it treat groups no more differently than those that learn from real rows."
+    elif treated:
+        said += " That models which learn from it treat groups more differently was not found."
+    else:
+        said += " How models that learn from it treat groups was not measured."
     return Verdict("fairness", level, said)
+
+
+def _beyond(gap: Figure) -> float:
+    """By how much a gap is larger than that of real rows, where chance does not explain it."""
+    return 0.0 if gap.as_real else gap.value - (gap.floor or 0.0)

@@ -199,3 +199,14 @@ def test_errors_name_what_is_wrong(two_samples):
 def _shuffled(frame: pd.DataFrame) -> pd.DataFrame:
     """Every column by itself: the same shapes, no trends."""
     return pd.DataFrame({name: frame[name].sample(frac=1, random_state=i).to_numpy() for i, name in enumerate(frame)})
+
+
+def test_a_column_that_is_all_but_missing_tells_nothing_and_breaks_nothing():
+    random = np.random.default_rng(0)
+    lab = np.full(60, np.nan)
+    real = pd.DataFrame({"x": random.normal(size=60), "lab": lab})
+    schema = infer_schema(pd.DataFrame({"x": random.normal(size=60), "lab": [1.5, 2.0, *lab[2:]]}))
+    synthetic = real.assign(x=random.normal(size=60))
+    assert 0.2 < detector_auc(real, synthetic, schema) < 0.8
+    synthetic.loc[7, "lab"] = 2.0  # the fold that judges it learned from none
+    assert 0.2 < detector_auc(real, synthetic, schema) < 0.8

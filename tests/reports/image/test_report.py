@@ -4,8 +4,11 @@ import pytest
 from synthgen.errors import SynthgenError
 from synthgen.metrics.image.fidelity import frechet_distance
 from synthgen.metrics.image.memorisation import memorisation
+from synthgen.metrics.image.utility import DownstreamAccuracy
+from synthgen.metrics.intervals import Estimate
 from synthgen.reports.image.pictures import channels_shown, picture
 from synthgen.reports.image.report import image_report
+from synthgen.reports.image.verdicts import _utility
 from tests.browser import needs_chromium, opened
 from tests.images import digits, digits_classifier
 
@@ -135,3 +138,40 @@ def test_the_page_shows_pictures_in_a_browser_and_asks_no_network(report, tmp_pa
         assert browser.page.locator("img").count() == 2 * 10 + 16
         assert browser.page.evaluate("document.documentElement.scrollWidth") <= 390
         assert "digit 7" in browser.page.inner_text("body")
+
+
+def test_a_few_images_that_are_copied_again_and_again_are_no_good_sign(classifier):
+    (train, labels), (holdout, others) = digits()
+    again = np.arange(200) % 20
+    report = image_report(
+        (train, labels),
+        (holdout[:60], others[:60]),
+        (train[again], labels[again]),
+        classes=CLASSES,
+        name="digits",
+        classifier=classifier,
+    )
+    privacy = next(one for one in report.verdicts if one.face == "privacy")
+    assert privacy.level == "poor"
+    assert "100.0 % of synthetic images are near copies" in privacy.text
+    assert any(one.face == "privacy" for one in report.findings)
+
+
+def test_images_of_one_class_are_images_without_labels():
+    (train, labels), (holdout, others) = digits()
+    zeros = [(images[own == 0], own[own == 0]) for images, own in ((train, labels), (holdout, others))]
+    report = image_report(zeros[0], zeros[1], zeros[1], classes=["digit 0"], name="zeros")
+    assert "FD-cnn-rotations-zeros" in [one.name for one in report.figures]
+    assert any("tells rotations" in note for note in report.notes)
+    assert next(one for one in report.verdicts if one.face == "utility").level == "unknown"
+
+
+def test_guessing_the_largest_class_is_of_no_use():
+    def uses(tstr, trtr, guessing=0.9, reach=0.01):
+        estimates = (Estimate(value, value - reach, value + reach) for value in (trtr, tstr, trtr))
+        return _utility([DownstreamAccuracy(*estimates, guessing)])
+
+    assert uses(0.90, 0.94).level == "poor"
+    assert uses(0.94, 0.94).level == "good"
+    assert uses(0.90, 0.90).level == "unknown"
+    assert "too small to tell them apart" in uses(0.91, 0.94, reach=0.05).text

@@ -1,6 +1,7 @@
 """Planted faults, and the sentences that they must become."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from synthgen.metrics.intervals import Estimate
@@ -9,7 +10,7 @@ from synthgen.metrics.table.utility import Scores
 from synthgen.reports.report import Report
 from synthgen.reports.table.fairness import add_fairness
 from synthgen.reports.table.fidelity import add_details, add_support
-from synthgen.reports.table.findings import add_findings
+from synthgen.reports.table.findings import _together, add_findings
 from synthgen.reports.table.privacy import add_privacy
 from synthgen.reports.table.sides import Sides
 from tests.tables import people, schema_of
@@ -24,7 +25,7 @@ def findings(given, synthetic, sensitive=(), predictions=None):
     """All of a report's findings, without the figures that take long."""
     train, holdout, _ = given
     sides = Sides(train, holdout, synthetic, schema_of(train))
-    report = Report("people")
+    report = Report("people", facts={"synthetic rows": len(synthetic)})
     add_details(report, sides)
     add_support(report, sides)
     records = add_privacy(report, sides)
@@ -108,3 +109,31 @@ def test_copies(sound):
     assert found[0].face == "privacy"
     assert found[0].text.startswith("Training rows came through: of the ")
     assert found[0].text.endswith("100.0 % of synthetic rows are exact copies.")
+
+
+def test_a_rare_category_that_only_a_subsample_lacks_is_none(sound):
+    def many(side):
+        return side.assign(code=[f"r{number % 400}" if number % 10 == 0 else "usual" for number in range(len(side))])
+
+    train, holdout, synthetic = map(many, sound)
+    few = holdout.iloc[:100]  # of so many synthetic rows most codes are absent
+    assert not any("rare categories never occur" in one.text for one in findings((train, few, None), synthetic))
+
+
+def test_a_pair_without_a_row_that_has_both_numbers_is_undefined():
+    random = np.random.default_rng(0)
+    train, holdout = (pd.DataFrame({"a": (x := random.normal(size=800)), "b": x}) for _ in range(2))
+    synthetic = train.assign(a=train["a"].where(np.arange(800) % 2 == 0), b=train["b"].where(np.arange(800) % 2 == 1))
+    sides = Sides(train, holdout, synthetic, schema_of(train))
+    assert _together(sides, *sides.schema) == "their correlation is undefined instead of 1.00"
+
+
+def test_thresholds_on_dates_are_dates():
+    seconds = np.arange(1000) * 86_400.0
+    train, holdout, synthetic = (pd.DataFrame({"seen": seconds + shift}) for shift in (0, 0, 86_400 * 300))
+    sides = Sides(train, holdout, synthetic, schema_of(train), dates=["seen"])
+    report = Report("visits", facts={"synthetic rows": 1000})
+    add_details(report, sides)
+    add_support(report, sides)
+    add_findings(report, sides, None, {}, {})
+    assert report.findings[0].text.startswith("seen: values up to 1970-10-27 are 30.0 points too rare")

@@ -13,7 +13,8 @@ from synthgen.metrics.table.fidelity import column_shapes, pair_trends, shape_er
 from synthgen.metrics.table.marginals import triple_marginals
 from synthgen.metrics.table.privacy import closest_records
 from synthgen.metrics.table.utility import utility
-from synthgen.reports.report import Report
+from synthgen.reports.report import Report, Verdict
+from synthgen.reports.table import verdicts
 from synthgen.reports.table.fidelity import add_marginals
 from synthgen.reports.table.privacy import add_privacy
 from synthgen.reports.table.report import table_report
@@ -279,3 +280,48 @@ def _embedded(name: str) -> pd.DataFrame:
     frame = data.frame.astype(float)
     category = "target" if name == "wine" else "sex"
     return frame.assign(**{category: frame[category].map(lambda value: f"kind {value:.0f}")})
+
+
+def privacy_of(train, holdout, synthetic):
+    report = Report("people", facts={"holdout rows": len(holdout)})
+    sides = Sides(train, holdout, synthetic, schema_of(train))
+    return verdicts._privacy(report, add_privacy(report, sides))
+
+
+def test_a_few_records_that_are_copied_a_thousand_times_are_no_good_sign():
+    train, holdout = people(2000, 0), people(400, 1)
+    few = train.iloc[np.arange(2000) % 5]
+    found = privacy_of(train, holdout, few)
+    assert found.level == "poor"
+    assert "100.00 % of synthetic rows are exact copies" in found.text
+    assert "counts each of training's rows once" in found.text
+    random = np.random.default_rng(0)
+    moved = few.assign(pay=few["pay"] * (1 + 1e-3 * random.normal(size=2000)))
+    assert privacy_of(train, holdout, moved).level == "poor"
+
+
+def test_rows_held_out_that_are_too_few_say_nothing_of_copies():
+    found = privacy_of(people(500, 0), people(30, 1), people(500, 2))
+    assert found.level == "unknown"
+    assert "30 held-out rows are too few" in found.text
+    assert privacy_of(people(500, 0), people(300, 1), people(500, 2)).level == "good"
+
+
+def test_no_more_is_said_of_groups_than_was_measured(tables):
+    train, holdout, _ = tables
+    synthetic = people(900, 2)
+    report = table_report(train, holdout, synthetic, schema_of(train, target="rich"), sensitive=["rich"])
+    assert "How models that learn from it treat groups was not measured." in verdict(report, "fairness").text
+    gone = synthetic[synthetic["job"] != "farm"]
+    report = table_report(train, holdout, gone, schema_of(train), sensitive=["job"])
+    assert verdict(report, "fairness").level != "good"
+    assert "Gone are: job farm." in verdict(report, "fairness").text
+
+
+def test_without_findings_no_more_is_said_than_was_compared():
+    report = Report("people", facts={"training rows": 5})
+    assert report.nothing_found().startswith("Nothing was compared with held-out data")
+    report.facts["holdout rows"] = 5
+    assert "No column, pair, group or record that was compared" in report.nothing_found()
+    report.verdicts = [Verdict("fidelity", "poor", "Told apart.")]
+    assert "No single part explains" in report.nothing_found()
