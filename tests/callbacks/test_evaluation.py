@@ -175,7 +175,7 @@ def test_a_figure_that_is_best_at_a_number_is_chosen_by_its_distance(tmp_path):
     saving = Saving(samples=16, best_by="eval/figure")
     stopping = EarlyStopping(monitor="eval/figure", patience=2)
     _, ended = run(tmp_path, [looking(look), stopping], budget=6400, saving=saving)
-    assert ended.best == 0.45
+    assert ended.best == pytest.approx(0.45)
     assert looked_at(tmp_path) == ([64, 128, 192, 256, 320], [3, 0.9, 0.45, -2, -2])
 
 

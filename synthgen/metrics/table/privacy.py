@@ -29,7 +29,8 @@ class ClosestRecords:
 
     Attributes:
         near_copies: Share of synthetic rows as near to a training row as few holdout rows are, in [0, 1].
-        near_real: The same share of the holdout rows; about the chosen `near`, and more where distances repeat.
+        near_holdout: Share of synthetic rows as near to a holdout row, which nobody can have copied, in [0, 1].
+        near_real: The first share of the holdout rows; about the chosen `near`, and more where distances repeat.
         threshold: Distance that counts as near.
         share: Share of synthetic rows that lie nearer to a training row than to any holdout row, where a tie counts
             half, in [0, 1]; 0.5 is no copying.
@@ -41,6 +42,7 @@ class ClosestRecords:
     """
 
     near_copies: Estimate
+    near_holdout: Estimate
     near_real: Estimate
     threshold: float
     share: Estimate
@@ -125,6 +127,7 @@ def closest_records(
     p_value, count, hits = _test(distances, found[:, 0], sides_of, _rarity(real, schema)[rows])
     return ClosestRecords(
         near_copies=proportion(int((to_train <= threshold).sum()), len(asked)),
+        near_holdout=proportion(int((to_holdout <= threshold).sum()), len(asked)),
         near_real=proportion(int((real_distances <= threshold).sum()), len(held)),
         threshold=threshold,
         share=_share(to_train, to_holdout, found[:, 0]),

@@ -39,7 +39,7 @@ def add_findings(
         *_rare(report),
         *_use(predictions),
         *_groups(report, groups),
-        *_copies(report, records),
+        *_copies(report, sides, records),
     ]
     report.findings = sorted(found, key=lambda finding: -finding.severity)
 
@@ -217,12 +217,12 @@ def _groups(report: Report, groups: Mapping[str, Representation]) -> list[Findin
     return found
 
 
-def _copies(report: Report, records: ClosestRecords | None) -> list[Finding]:
+def _copies(report: Report, sides: Sides, records: ClosestRecords | None) -> list[Finding]:
     """Training rows that came through; rows that are common everywhere are exact copies, too, and no sign at all."""
     if records is None:
         return []
     if records.p_value >= RARE:
-        signs = beyond_chance(report, records)
+        signs = beyond_chance(report, sides, records)
         if not signs:
             return []
         said, share = max(signs, key=lambda sign: sign[1])

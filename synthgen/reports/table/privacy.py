@@ -31,6 +31,16 @@ def add_privacy(report: Report, sides: Sides) -> ClosestRecords | None:
         report.figures.append(copied.measured(exact))
         return None
     report.figures.append(copied.measured(exact, copied_rows(sides.train, sides.holdout)))
+    control = Figure(
+        "Copied holdout rows",
+        0.0,
+        "privacy",
+        "as real",
+        "Share of synthetic rows that occur exactly among the holdout rows, which nobody can have copied: rows that "
+        f"are common everywhere. By chance alone, copied rows are at most {_times(sides):.3g} times as many.",
+        percent=True,
+    )
+    report.figures.append(control.measured(copied_rows(sides.holdout, sides.synthetic)))
     # Rows of one person are no independent witnesses of where synthetic rows come from.
     found = closest_records(*sides.independent(), sides.synthetic, sides.schema, seed=sides.seed)
     report.figures += [
@@ -75,24 +85,35 @@ def add_privacy(report: Report, sides: Sides) -> ClosestRecords | None:
     return found
 
 
-def beyond_chance(report: Report, records: ClosestRecords) -> list[tuple[str, float]]:
-    """Signs of copying that need no test: figures that differ from real rows' by more than their intervals.
+def _times(sides: Sides) -> float:
+    """Training rows for a holdout row: rows that are common are met as many times as often at most."""
+    assert sides.holdout is not None
+    return max(1.0, len(sides.train) / len(sides.holdout))
 
-    The test counts each training row once, so that a few rows which are copied a thousand times escape it.
+
+def beyond_chance(report: Report, sides: Sides, records: ClosestRecords) -> list[tuple[str, float]]:
+    """Signs of copying that need no test: training rows are met more often than holdout rows, by more than intervals.
+
+    The test counts each training row once, so that a few rows which are copied a thousand times escape it. Rows that
+    are common everywhere meet both sides.
 
     Returns:
         For each sign what is said of it, and how many synthetic rows are concerned beyond what chance explains.
     """
     signs = []
-    copied = report.figure("Copied rows")
-    assert copied.floor is not None
-    if copied.value > copied.floor and not copied.as_real:
-        said = f"{copied.shown()} of synthetic rows are exact copies, beside {copied.beside()} of held-out rows"
-        signs.append((said, copied.value - copied.floor))
-    near, real = records.near_copies, records.near_real
-    if near.low > real.high:
-        said = f"{100 * near.value:.1f} % are near copies, beside {100 * real.value:.1f} %"
-        signs.append((said, near.value - real.value))
+    copied, control = report.figure("Copied rows"), report.figure("Copied holdout rows")
+    assert copied.low is not None
+    assert control.high is not None
+    if copied.low > _times(sides) * control.high:
+        exact = f"{copied.shown()} of synthetic rows are exact copies of training rows"
+        said = f"{exact}, and {control.shown()} of held-out ones"
+        signs.append((said, copied.value - _times(sides) * control.value))
+    near, other = records.near_copies, records.near_holdout
+    if near.low > other.high:
+        said = (
+            f"{100 * near.value:.1f} % are near copies of training rows, and {100 * other.value:.1f} % of held-out ones"
+        )
+        signs.append((said, near.value - other.value))
     if records.share.value - 0.5 > 2 * (records.share.value - records.share.low):  # as rare as two intervals apart
         said = f"{100 * records.share.value:.1f} % lie nearer to a training row than to any of as many held-out rows"
         signs.append((said, 2 * records.share.value - 1))

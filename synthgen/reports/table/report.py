@@ -110,7 +110,7 @@ def table_report(
 
     def conclude() -> None:
         add_findings(report, sides, records[0], predictions, groups)
-        add_verdicts(report, target, predictions, records[0], sensitive, groups)
+        add_verdicts(report, sides, target, predictions, records[0], sensitive, groups)
         report.notes += _notes(holdout is not None, target)
 
     def draw() -> None:

@@ -8,6 +8,7 @@ from synthgen.metrics.table.utility import Scores
 from synthgen.reports.report import Figure, Report, Verdict
 from synthgen.reports.table.findings import GUESSING
 from synthgen.reports.table.privacy import FEWEST, MANY_COPIES, RARE, beyond_chance
+from synthgen.reports.table.sides import Sides
 
 __all__ = ["add_verdicts"]
 
@@ -21,6 +22,7 @@ GAP, WIDE_GAP = 0.01, 0.05
 
 def add_verdicts(
     report: Report,
+    sides: Sides,
     target: str | None,
     predictions: Mapping[str, Scores],
     records: ClosestRecords | None,
@@ -31,7 +33,7 @@ def add_verdicts(
     report.verdicts = [
         _fidelity(report),
         _utility(report, target, predictions),
-        _privacy(report, records),
+        _privacy(report, sides, records),
         _fairness(report, sensitive, [group for one in groups.values() for group in one.vanished]),
     ]
 
@@ -100,7 +102,7 @@ def _utility(report: Report, target: str | None, predictions: Mapping[str, Score
     return Verdict("utility", "mixed" if kept >= PARTLY_KEPT else "poor", text)
 
 
-def _privacy(report: Report, records: ClosestRecords | None) -> Verdict:
+def _privacy(report: Report, sides: Sides, records: ClosestRecords | None) -> Verdict:
     copied = report.figure("Copied rows")
     if records is None:
         text = (
@@ -115,14 +117,14 @@ def _privacy(report: Report, records: ClosestRecords | None) -> Verdict:
     if records.p_value < RARE:
         chance = f"chance alone would hardly put synthetic rows so close to them (p = {records.p_value:.2g})"
         return Verdict("privacy", "poor", f"Training rows came through: {chance}. {copies}.")
-    held = report.facts["holdout rows"]
-    if signs := beyond_chance(report, records):
+    if signs := beyond_chance(report, sides, records):
         text = (
             f"{'; '.join(said for said, _ in signs)}: more than by chance, though the test of copying found no sign "
             f"(p = {records.p_value:.2g}). It counts each of training's rows once, and looks at as many as are held "
             "out."
         )
         return Verdict("privacy", "poor" if max(share for _, share in signs) > MANY_COPIES else "mixed", text)
+    held = len(sides.holdout) if sides.holdout is not None else 0
     if held < FEWEST:
         return Verdict("privacy", "unknown", f"{held} held-out rows are too few to notice copies by. {copies}.")
     text = (

@@ -136,4 +136,4 @@ def test_thresholds_on_dates_are_dates():
     add_details(report, sides)
     add_support(report, sides)
     add_findings(report, sides, None, {}, {})
-    assert report.findings[0].text.startswith("seen: values up to 1970-10-27 are 30.0 points too rare")
+    assert report.findings[0].text.startswith("seen: values up to 1971-03-01 are 30.0 points too rare")

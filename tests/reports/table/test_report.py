@@ -283,9 +283,9 @@ def _embedded(name: str) -> pd.DataFrame:
 
 
 def privacy_of(train, holdout, synthetic):
-    report = Report("people", facts={"holdout rows": len(holdout)})
+    report = Report("people")
     sides = Sides(train, holdout, synthetic, schema_of(train))
-    return verdicts._privacy(report, add_privacy(report, sides))
+    return verdicts._privacy(report, sides, add_privacy(report, sides))
 
 
 def test_a_few_records_that_are_copied_a_thousand_times_are_no_good_sign():
@@ -293,11 +293,8 @@ def test_a_few_records_that_are_copied_a_thousand_times_are_no_good_sign():
     few = train.iloc[np.arange(2000) % 5]
     found = privacy_of(train, holdout, few)
     assert found.level == "poor"
-    assert "100.00 % of synthetic rows are exact copies" in found.text
+    assert "100.00 % of synthetic rows are exact copies of training rows" in found.text
     assert "counts each of training's rows once" in found.text
-    random = np.random.default_rng(0)
-    moved = few.assign(pay=few["pay"] * (1 + 1e-3 * random.normal(size=2000)))
-    assert privacy_of(train, holdout, moved).level == "poor"
 
 
 def test_rows_held_out_that_are_too_few_say_nothing_of_copies():
