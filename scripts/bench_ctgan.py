@@ -23,6 +23,7 @@ from synthgen.metrics.table.detection import detector_auc
 from synthgen.metrics.table.fidelity import column_shapes, trend_error
 from synthgen.run import load_data, train
 
+MISSING = "<missing>"  # the package takes no missing cells; a word that no column holds
 ADULT = Path(os.environ["SYNTHGEN_DATA"]) / "tables/adult"
 BATCH = 500
 MODELS = {
@@ -61,7 +62,7 @@ def _peer(name: str, epochs: int, seed: int, data: DataModule) -> tuple[float, f
     np.random.seed(seed)  # noqa: NPY002  # what the package draws its cells from
     frame = read_csv(str(ADULT / "train.csv"))
     words = [column for column in frame if not pd.api.types.is_numeric_dtype(frame[column])]
-    frame = frame.fillna("?")  # it takes no missing cells
+    frame = frame.fillna(MISSING)
     model = MODELS[name][0](epochs=epochs, batch_size=BATCH, verbose=True)
     stamps: list[float] = []
 
@@ -84,7 +85,7 @@ def _peer(name: str, epochs: int, seed: int, data: DataModule) -> tuple[float, f
     module.tqdm = Clock
     begun = time.perf_counter()
     model.fit(frame, words)
-    fake = model.sample(len(frame)).replace("?", None)
+    fake = model.sample(len(frame)).replace(MISSING, None)
     return epochs / (stamps[-1] - stamps[0]), stamps[0] - begun, fake.astype(frame.dtypes)
 
 

@@ -30,7 +30,7 @@ class Settings:
         data: Data sets.
         seeds: Whole numbers.
         threads: Of every trial.
-        redo: "failed", "spoiled", "judgement".
+        redo: "failed", "spoiled", "judgement", "outdated".
         work: Folder for what trials make.
     """
 

@@ -1,6 +1,7 @@
 """Fills in the rows that are missing: trains, samples and judges one trial after the other."""
 
 import json
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,11 +13,13 @@ from scripts.benching import judge_images, judge_tables
 from scripts.benching.datasets import Dataset
 from scripts.benching.methods import Method
 from scripts.benching.record import Record
-from scripts.benching.trial import Trial
+from scripts.benching.trial import ROOT, Trial
 
 __all__ = ["REDO", "Bench"]
 
-REDO = ("failed", "spoiled", "judgement")
+REDO = ("failed", "spoiled", "judgement", "outdated")
+# What synthgen's own models are made of: a row of other code is of another method.
+CODE = ("synthgen/models", "synthgen/networks", "synthgen/diffusion", "synthgen/data", "synthgen/training", "configs")
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,8 @@ class Bench:
         record: Where rows go.
         work: Folder for what trials make.
         threads: Of every trial.
-        redo: Rows to make again although they are there: "failed" ones, "spoiled" ones, and of all the "judgement",
-            where what was made is still in `work`.
+        redo: Rows to make again although they are there: "failed" ones, "spoiled" ones, "outdated" ones, of code that
+            has changed since, and of all the "judgement", where what was made is still in `work`.
         tell: Called with a line before each part.
     """
 
@@ -53,10 +56,13 @@ class Bench:
                 continue
             if dataset.name not in handed:
                 handed[dataset.name] = dataset.hand_over(self.work.resolve() / "data")
-            row = self._trained(trial, known, handed[dataset.name])
+            row = self._trained(trial, handed[dataset.name])
             if row["status"] == "done":
-                row |= {"judge": _judge(dataset).VERSION, "figures": self._judged(trial, dataset)}
-            else:
+                try:
+                    row |= {"judge": _judge(dataset).VERSION, "figures": self._judged(trial, dataset)}
+                except Exception as error:  # of what one method made: the others are judged all the same
+                    row |= {"status": "failed", "error": f"cannot be judged: {type(error).__name__}: {error}"}
+            if row["status"] != "done":
                 self.tell(f"  failed: {row['error']}")
             self.record.put(row)
 
@@ -75,15 +81,20 @@ class Bench:
             return "failed" in self.redo
         if row["judge"] != _judge(dataset).VERSION:
             return True
-        return ("spoiled" in self.redo and row["spoiled"]) or ("judgement" in self.redo and trial.synthetic.is_file())
+        return (
+            ("spoiled" in self.redo and row["spoiled"])
+            or ("outdated" in self.redo and _outdated(row, trial.method))
+            or ("judgement" in self.redo and trial.synthetic.is_file())
+        )
 
-    def _trained(self, trial: Trial, known: dict[str, Any] | None, handed: dict[str, Any]) -> dict[str, Any]:
+    def _trained(self, trial: Trial, handed: dict[str, Any]) -> dict[str, Any]:
         """The row of a trial that has been made and not judged, or else of a new one."""
-        if trial.row_file.is_file():
+        if trial.row_file.is_file() and trial.synthetic.is_file():
             row = json.loads(trial.row_file.read_text())
             wanted = row["status"] == "done" and _identity(row) == (dict(trial.method.settings), self.threads)
-            remade = known is not None and "spoiled" in self.redo and known["spoiled"]
-            if wanted and not remade and trial.synthetic.is_file():
+            spoiled = "spoiled" in self.redo and row["spoiled"]
+            outdated = "outdated" in self.redo and _outdated(row, trial.method)
+            if wanted and not spoiled and not outdated:
                 return row
         self.tell(f"{trial.data}, seed {trial.seed}: {trial.method.title}")
         row = trial.run(handed)
@@ -105,6 +116,16 @@ class Bench:
 
 def _judge(dataset: Dataset) -> ModuleType:
     return judge_tables if dataset.kind == "tables" else judge_images
+
+
+def _outdated(row: dict[str, Any], method: Method) -> bool:
+    """Whether what it is made by has changed since its commit, or was not committed."""
+    paths = [f"{method.fitting.replace('.', '/')}.py", *(CODE if method.own else ())]
+    if row["commit"].endswith("+"):
+        return True
+    return (
+        subprocess.run(["git", "diff", "--quiet", row["commit"], "--", *paths], cwd=ROOT, check=False).returncode != 0
+    )
 
 
 def _identity(row: dict[str, Any]) -> tuple[Any, int]:

@@ -20,8 +20,8 @@ Row = Mapping[str, Any]
 DASH = "—"
 HERE = Path(__file__).parent
 
-# Of each page: which figure its plot has upright.
-PLOTTED = {"tables": ("sized", "detector AUC"), "images": ("n=1000", "FD")}
+# Of each page: which figure its plot has upright, and what stands across: images are trained for one time.
+PLOTTED = {"tables": ("sized", "detector AUC", "seconds of fitting"), "images": ("n=1000", "FD", "images a second")}
 
 
 def write_pages(records: Mapping[str, Record], docs: Path) -> None:
@@ -52,7 +52,11 @@ def _of_data(kind: str, name: str, record: Record) -> str:
         lines += [*(f"- {_title(row['method'])}, seed {row['seed']}: {row['error']}" for row in failed), ""]
     if not rows:
         return "\n".join(lines)
-    lines += [f"![Quality against seconds of fitting](../images/bench-{kind}-{name}.png)", "", *_times(methods, rows)]
+    lines += [
+        f"![{PLOTTED[kind][1]} against {PLOTTED[kind][2]}](../images/bench-{kind}-{name}.png)",
+        "",
+        *_times(methods, rows),
+    ]
     groups = list(dict.fromkeys(group for row in rows for group in row["figures"]))
     for group in groups:
         lines += ["", f"### {name}: {GROUPS.get(group, group)}", "", *_figures(group, methods, rows, floor)]
@@ -64,22 +68,38 @@ GROUPS = {"protocol": "protocol figures", "sized": "at holdout size", "all": "of
 
 
 def _times(methods: Sequence[Method], rows: Sequence[Row]) -> list[str]:
-    headings = ["", "seeds", "fit, s", "samples a second", "peak memory, MiB"]
+    headings = ["", "seeds", "fit, s", "trained on", "samples a second", "peak memory, MiB"]
     cells = []
     for method in methods:
         own = [row for row in rows if row["method"] == method.name]
         spoiled = "!" if any(row["spoiled"] for row in own) else ""
-        rates = [row["samples"] / max(row["sample_seconds"], 1e-3) for row in own]
+        rates = [_rate(row) for row in own]
         cells.append(
             [
                 method.title,
                 ", ".join(str(row["seed"]) for row in own),
                 _spread([row["fit_seconds"] for row in own], 1) + spoiled,
+                _trained(own),
                 _spread(rates, 0) + spoiled,
                 _spread([row["memory_mib"]["sample"] for row in own], 0),
             ]
         )
     return _markdown(headings, cells)
+
+
+def _rate(row: Row) -> float:
+    """Samples a second."""
+    return row["samples"] / max(row["sample_seconds"], 1e-3)
+
+
+def _trained(rows: Sequence[Row]) -> str:
+    """How much a method has seen, in its own unit."""
+    facts = [row["facts"] for row in rows]
+    if all("samples_seen" in one for one in facts):
+        return f"{_spread([one['samples_seen'] for one in facts], 0)} examples"
+    if all("epochs" in one for one in facts):
+        return f"{_spread([one['epochs'] for one in facts], 0)} epochs"
+    return DASH
 
 
 def _figures(group: str, methods: Sequence[Method], rows: Sequence[Row], floor: Row) -> list[str]:
@@ -105,7 +125,8 @@ def _comparisons(name: str, methods: Sequence[Method], rows: Sequence[Row]) -> l
                 about = figure(figure_name) if figure_name != "images" else None
                 if about is None or about.margin is None or method.rival is None:
                     continue
-                sides = [_by_seed(rows, one, group, figure_name) for one in (method.name, method.rival)]
+                calm = [row for row in rows if not row["spoiled"]]
+                sides = [_by_seed(calm, one, group, figure_name) for one in (method.name, method.rival)]
                 found = no_worse(sides[0], sides[1], about.margin, about.better)
                 if found is not None:
                     interval = f"{found.worse:+.4f} ({found.low:+.4f} to {found.high:+.4f})"
@@ -120,7 +141,8 @@ def _comparisons(name: str, methods: Sequence[Method], rows: Sequence[Row]) -> l
     headings = ["", "against", "figure", "seeds", "worse by (95 % interval)", "margin", ""]
     intro = (
         "“No worse” says that the interval of the paired differences over seeds, positive where synthgen is worse, "
-        "stays under the margin."
+        "stays under the margin. Seeds differ in training and sampling; split and judge are the same. Rows that were "
+        "disturbed do not count."
     )
     return ["", f"### {name}: no worse than", "", intro, "", *_markdown(headings, cells)]
 
@@ -134,7 +156,9 @@ def _remarks(kind: str, rows: Sequence[Row]) -> str:
         if method.kind != kind or method.name not in present:
             continue
         versions = sorted({f"{name} {version}" for row in own for name, version in row.get("versions", {}).items()})
-        settings = ", ".join(f"{key} {value}" for key, value in method.settings.items()) or "defaults"
+        made = list(dict.fromkeys(", ".join(f"{k} {v}" for k, v in row["settings"].items()) for row in own))
+        settings = " / ".join(made) or "defaults"
+        settings += f"; at {', '.join(sorted({row['commit'] for row in own}))}"
         remark = f"; {method.remark}" if method.remark else ""
         lines.append(f"- **{method.title}** (`{method.name}`; {', '.join(versions)}): {settings}{remark}")
     cpus, threads = sorted({row["cpu"] for row in rows}), sorted({row["threads"] for row in rows})
@@ -153,13 +177,14 @@ def _plot(kind: str, name: str, rows: Sequence[Row], floor: Row, file: Path) -> 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    group, stem = PLOTTED[kind]
+    group, stem, across = PLOTTED[kind]
     points = []
     for method in METHODS:
         own = [row for row in rows if row["method"] == method.name and row["data"] == name and row["status"] == "done"]
         values = [_value(row, group, stem) for row in own]
         if own and None not in values:
-            points.append((method, np.mean([row["fit_seconds"] for row in own]), np.mean(values)))  # type: ignore[arg-type]
+            seconds = [row["fit_seconds"] if kind == "tables" else _rate(row) for row in own]
+            points.append((method, np.mean(seconds), np.mean(values)))  # type: ignore[arg-type]
     if not points:
         return
     figure_, axes = plt.subplots(figsize=(9, 4.2), layout="constrained")
@@ -176,7 +201,9 @@ def _plot(kind: str, name: str, rows: Sequence[Row], floor: Row, file: Path) -> 
     if level is not None:
         axes.axhline(level, color="grey", linewidth=0.8, linestyle="--")
         axes.annotate("real", (0, level), xycoords=("axes fraction", "data"), xytext=(3, 3), textcoords="offset points")
-    axes.set(xscale="log", xlabel="seconds of fitting", ylabel=f"{stem} ({_direction(stem)})", title=name)
+    axes.set(xscale="log", xlabel=across, ylabel=f"{stem} ({_direction(stem)})", title=name)
+    if kind == "images":
+        axes.set_yscale("log")
     axes.set_xlim(min(point[1] for point in points) / 1.6, max(point[1] for point in points) * 1.6)
     axes.grid(alpha=0.3)
     file.parent.mkdir(parents=True, exist_ok=True)

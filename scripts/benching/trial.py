@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.benching.methods import Method
+from synthgen.files import replacing
 
 __all__ = ["ROOT", "SPOILED", "Trial", "Watch", "end_with_the_trial"]
 
@@ -79,7 +80,8 @@ class Trial:
             row |= {"status": "done", **json.loads(result.read_text())}
         else:
             row |= {"status": "failed", "error": self._error(code)}
-        self.row_file.write_text(json.dumps(row))
+        with replacing(self.row_file) as partial:
+            partial.write_text(json.dumps(row))
         return row
 
     def _identity(self) -> dict[str, Any]:

@@ -19,6 +19,8 @@ def row(method, seed, shape, detector, **others):
         "samples": 1000,
         "memory_mib": {"before": 1, "fit": 2, "sample": 300},
         "spoiled": False,
+        "commit": "abc",
+        "facts": {"samples_seen": 5000},
     }
     return {**known, "method": method, "seed": seed, "figures": figures, **others}
 
@@ -28,8 +30,8 @@ def page(tmp_path):
     record = Record(tmp_path / "tables.json")
     for seed in (0, 1, 2):
         record.put(row("copula", seed, 0.010 + 0.001 * seed, 0.8))
-    for seed in (0, 1):
-        record.put(row("sdv-copula", seed, 0.012, 0.9, spoiled=seed == 1))
+    for seed in (0, 1, 2):
+        record.put(row("sdv-copula", seed, 0.012, 0.9, spoiled=seed == 2, facts={}))
     record.put(row("arfpy", 0, 0.0, 0.0, status="failed", error="exit code 1: no memory"))
     record.put_floor("adult", {"protocol": {"MLE AUC": 0.93}, "sized": {"detector AUC": 0.5}})
     write_pages({"tables": record, "images": Record(tmp_path / "images.json")}, tmp_path)
@@ -43,8 +45,8 @@ def test_figures_are_means_over_seeds_beside_the_floor(page):
 
 
 def test_times_say_which_were_disturbed(page):
-    assert "| synthgen copula | 0, 1, 2 | 11.0 ± 1.0 | 500 ± 0 | 300 ± 0 |" in page
-    assert "| SDV GaussianCopula | 0, 1 | 10.5 ± 0.5! | 500 ± 0! | 300 ± 0 |" in page
+    assert "| synthgen copula | 0, 1, 2 | 11.0 ± 1.0 | 5,000 ± 0 examples | 500 ± 0 | 300 ± 0 |" in page
+    assert "| SDV GaussianCopula | 0, 1, 2 | 11.0 ± 1.0! | — | 500 ± 0! | 300 ± 0 |" in page
 
 
 def test_a_failure_is_said(page):
@@ -52,7 +54,7 @@ def test_a_failure_is_said(page):
 
 
 def test_no_worse_is_said_with_its_margin(page):
-    # Over seeds 0 and 1, that both have: worse by -0.002 and -0.001, and t(0.975, 1) = 12.706.
+    # Over seeds 0 and 1, at which neither was disturbed: worse by -0.002 and -0.001, and t(0.975, 1) = 12.706.
     line = next(line for line in page.splitlines() if "shape error, protocol" in line)
     assert line.split("|")[1:3] == [" synthgen copula ", " SDV GaussianCopula "]
     assert "| 2 | -0.0015 (-0.0079 to +0.0049) | 0.005 | no worse |" in line

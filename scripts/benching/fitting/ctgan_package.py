@@ -14,7 +14,7 @@ import torch
 from scripts.benching.handed import Task
 
 MODELS = {"CTGAN": ctgan.synthesizers.ctgan.CTGAN, "TVAE": ctgan.synthesizers.tvae.TVAE}
-MISSING = "?"  # it takes no missing cells
+MISSING = "<missing>"  # it takes no missing cells; a word that no column holds, as "?" is a value like any other
 
 
 def fit(task: Task) -> tuple[Any, dict[str, Any]]:
@@ -43,6 +43,8 @@ def fit(task: Task) -> tuple[Any, dict[str, Any]]:
     kind = MODELS[task.settings["model"]]
     sys.modules[kind.__module__].tqdm = Epochs  # type: ignore[attr-defined]
     words = list(task.words)
+    if task.frame[words].eq(MISSING).to_numpy().any():
+        raise ValueError(f"a column holds {MISSING!r}, which stands for missing cells here")
     frame = task.frame.assign(**{name: task.frame[name].astype(object).fillna(MISSING) for name in words})
     model = kind(epochs=task.settings["epochs"])
     model.fit(frame, words)
