@@ -1,5 +1,6 @@
 """Trials are real processes here; what they train takes a second."""
 
+import json
 import shutil
 import sys
 from dataclasses import replace
@@ -154,6 +155,14 @@ def test_spoiled_rows_are_made_again_and_judgements_renewed_only_when_asked(benc
     replace(bench, redo=["judgement"]).run()
     assert fitted(bench) == [0]
     assert bench.record.rows[0]["figures"] == {"protocol": {"rows": 7.0}}
+    bench.record.put(bench.record.rows[0] | {"spoiled": True})
+    (trial,) = (trial for trial, _ in bench.trials())
+    row = json.loads(trial.row_file.read_text())
+    trial.row_file.write_text(json.dumps(row | {"spoiled": True}))
+    replace(bench, redo=["spoiled"]).run()
+    assert fitted(bench) == [0, 0]
+    # A new trial that was calm, and cut before it was judged, is judged and not made again.
+    trial.row_file.write_text(json.dumps(row | {"spoiled": False}))
     bench.record.put(bench.record.rows[0] | {"spoiled": True})
     replace(bench, redo=["spoiled"]).run()
     assert fitted(bench) == [0, 0]
