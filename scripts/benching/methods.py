@@ -75,6 +75,8 @@ SMALL_UNET = (
     "minutes; 50 DDIM steps of sampling"
 )
 
+PYTHAE = {"seconds": BUDGET, "latent": 16}
+PYTHAE_REMARK = "its ResNet for 28-pixel images; training ends by the clock"
 DDPM = {"seconds": BUDGET, "dim": 32, "dim_mults": [1, 2, 2], "batch_size": 64, "steps": 50}
 DIFFUSERS = {"seconds": BUDGET, "channels": [32, 64, 64], "batch_size": 64, "steps": 50}
 
@@ -135,7 +137,7 @@ METHODS = (
         batch_size=64,
         overrides=["model.augment=[]", "data.validation=0"],
     ),
-    _own_images("vae", "synthgen VAE", MANY, "pythae-vae", batch_size=64),
+    _own_images("vae", "synthgen VAE", MANY, "pythae-vae-bf16", batch_size=64),
     Method(
         "ddpm-pytorch",
         "images",
@@ -185,10 +187,21 @@ METHODS = (
         "images",
         f"{FITTING}.pythae_vae",
         "pythae VAE",
-        {"seconds": BUDGET, "latent": 16},
+        PYTHAE,
         "images",
         ("pythae", "torch"),
         MANY,
-        remark="its ResNet for 28-pixel images; training ends by the clock",
+        remark=PYTHAE_REMARK,
+    ),
+    Method(
+        "pythae-vae-bf16",
+        "images",
+        f"{FITTING}.pythae_vae",
+        "pythae VAE, bf16",
+        {**PYTHAE, "bf16": True},
+        "images",
+        ("pythae", "torch"),
+        MANY,
+        remark=BF16 + PYTHAE_REMARK,
     ),
 )

@@ -39,7 +39,7 @@ def fit(task: Task) -> tuple[EMA, dict[str, Any]]:
         average.update()
         seen += len(rows)
     average.bf16 = bf16
-    return average, {"samples_seen": seen}
+    return average, {"samples_seen": seen, "precision": "bf16-mixed" if bf16 else "32-true"}
 
 
 def sample(model: EMA, n: int, seed: int) -> Pictures:

@@ -55,7 +55,8 @@ def fit(task: Task) -> tuple[dict[str, Any], dict[str, Any]]:
         average.step(network.parameters())
         seen += len(clean)
     average.copy_to(network.parameters())
-    return {"network": network.eval(), "steps": settings["steps"], "bf16": bf16}, {"samples_seen": seen}
+    facts = {"samples_seen": seen, "precision": "bf16-mixed" if bf16 else "32-true"}
+    return {"network": network.eval(), "steps": settings["steps"], "bf16": bf16}, facts
 
 
 def sample(model: dict[str, Any], n: int, seed: int) -> Pictures:
