@@ -5,6 +5,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,7 +14,7 @@ from scripts.benching import judge_images, judge_tables
 from scripts.benching.datasets import Dataset
 from scripts.benching.methods import Method
 from scripts.benching.record import Record
-from scripts.benching.trial import ROOT, Trial
+from scripts.benching.trial import ROOT, Trial, cpu_name
 
 __all__ = ["REDO", "Bench"]
 
@@ -34,7 +35,8 @@ class Bench:
         work: Folder for what trials make.
         threads: Of every trial.
         redo: Rows to make again although they are there: "failed" ones, "spoiled" ones, "outdated" ones, of code that
-            has changed since, and of all the "judgement", where what was made is still in `work`.
+            has changed since, of other versions of packages or of another CPU, and of all the "judgement", where what
+            was made is still in `work`.
         tell: Called with a line before each part.
     """
 
@@ -59,7 +61,7 @@ class Bench:
             row = self._trained(trial, handed[dataset.name])
             if row["status"] == "done":
                 try:
-                    row |= {"judge": _judge(dataset).VERSION, "figures": self._judged(trial, dataset)}
+                    row |= self._judged(trial, dataset)
                 except Exception as error:  # of what one method made: the others are judged all the same
                     row |= {"status": "failed", "error": f"cannot be judged: {type(error).__name__}: {error}"}
             if row["status"] != "done":
@@ -75,8 +77,8 @@ class Bench:
                     yield Trial(method, dataset.name, seed, self.threads, folder), dataset
 
     def _again(self, row: dict[str, Any], trial: Trial, dataset: Dataset) -> bool:
-        if _identity(row) != (dict(trial.method.settings), self.threads):
-            return True  # of other settings than those that are asked for now
+        if not self._asked_for(row, trial.method):
+            return True
         if row["status"] == "failed":
             return "failed" in self.redo
         if row["judge"] != _judge(dataset).VERSION:
@@ -87,11 +89,18 @@ class Bench:
             or ("judgement" in self.redo and trial.synthetic.is_file())
         )
 
+    def _asked_for(self, row: dict[str, Any], method: Method) -> bool:
+        """Whether a row is of these settings, threads and, of images, as many samples."""
+        held = row["settings"], row["threads"], row.get("samples", method.samples)
+        # Through JSON, which has no tuples.
+        settings = json.loads(json.dumps(dict(method.settings)))
+        return held == (settings, self.threads, method.samples or held[2])
+
     def _trained(self, trial: Trial, handed: dict[str, Any]) -> dict[str, Any]:
         """The row of a trial that has been made and not judged, or else of a new one."""
         if trial.row_file.is_file() and trial.synthetic.is_file():
             row = json.loads(trial.row_file.read_text())
-            wanted = row["status"] == "done" and _identity(row) == (dict(trial.method.settings), self.threads)
+            wanted = row["status"] == "done" and self._asked_for(row, trial.method)
             spoiled = "spoiled" in self.redo and row["spoiled"]
             outdated = "outdated" in self.redo and _outdated(row, trial.method)
             if wanted and not spoiled and not outdated:
@@ -106,12 +115,13 @@ class Bench:
     def _judged(self, trial: Trial, dataset: Dataset) -> dict[str, Any]:
         begun = time.monotonic()
         judge = _judge(dataset)
-        if dataset.name not in self.record.floors or self.record.floors[dataset.name]["judge"] != judge.VERSION:
+        by = {"judge": judge.VERSION, "judged by": judge.made_of(dataset)}
+        if any(self.record.floors.get(dataset.name, {}).get(key) != value for key, value in by.items()):
             self.tell(f"{dataset.name}: figures of real data")
-            self.record.put_floor(dataset.name, {"judge": judge.VERSION, **judge.floor(dataset)})
+            self.record.put_floor(dataset.name, {**by, **judge.floor(dataset)})
         figures = judge.figures(dataset, trial.synthetic)
         self.tell(f"  judged in {time.monotonic() - begun:,.0f} s")
-        return figures
+        return {**by, "figures": figures}
 
 
 def _judge(dataset: Dataset) -> ModuleType:
@@ -119,15 +129,20 @@ def _judge(dataset: Dataset) -> ModuleType:
 
 
 def _outdated(row: dict[str, Any], method: Method) -> bool:
-    """Whether what it is made by has changed since its commit, or was not committed."""
+    """Whether what it is made by or on has changed since its commit, or was not committed."""
     paths = [f"{method.fitting.replace('.', '/')}.py", *(CODE if method.own else ())]
-    if row["commit"].endswith("+"):
+    if row["commit"].endswith("+") or row["cpu"] != cpu_name():
+        return True
+    if row["status"] == "done" and row["versions"] != _versions(method.python(ROOT), method.packages):
         return True
     return (
         subprocess.run(["git", "diff", "--quiet", row["commit"], "--", *paths], cwd=ROOT, check=False).returncode != 0
     )
 
 
-def _identity(row: dict[str, Any]) -> tuple[Any, int]:
-    """What a row must share with what is asked for; JSON has no tuples."""
-    return json.loads(json.dumps(row["settings"])), row["threads"]
+@cache
+def _versions(python: Path, packages: tuple[str, ...]) -> dict[str, str]:
+    """Of an environment, as a trial in it would note them."""
+    program = "import sys; from importlib import metadata; print(*map(metadata.version, sys.argv[1:]))"
+    asked = subprocess.run([python, "-c", program, *packages], capture_output=True, text=True, check=True)
+    return dict(zip(packages, asked.stdout.split(), strict=True))

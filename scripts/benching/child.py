@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from scripts.benching.handed import Pictures, Task
+from scripts.benching.watch import Watch
 
 FEW = 16
 
@@ -27,18 +28,22 @@ def main(file: Path) -> None:
     _limit_threads(given["threads"])
     task = _task(given)
     before = _peak_memory()
-    begun = time.perf_counter()
-    model, facts = method.fit(task)
-    fitted, peak = time.perf_counter(), _peak_memory()
+    with Watch() as fitting:
+        begun = time.perf_counter()
+        model, facts = method.fit(task)
+        fitted, peak = time.perf_counter(), _peak_memory()
     method.sample(model, min(FEW, given["samples"]), given["seed"])  # what a first draw sets up is no rate
-    ready = time.perf_counter()
-    made = method.sample(model, given["samples"], given["seed"])
-    sampled = time.perf_counter()
+    with Watch() as sampling:
+        ready = time.perf_counter()
+        made = method.sample(model, given["samples"], given["seed"])
+        sampled = time.perf_counter()
     _write(made, file.parent)
     result = {
         "fit_seconds": round(fitted - begun, 3),
         "sample_seconds": round(sampled - ready, 3),
         "samples": given["samples"],
+        "others": max(fitting.others, sampling.others),
+        "spoiled": fitting.spoiled or sampling.spoiled,
         "memory_mib": {"before": before, "fit": peak, "sample": _peak_memory()},
         "facts": facts,
         "versions": {name: metadata.version(name) for name in given["packages"]},

@@ -17,7 +17,7 @@ from synthgen.metrics.image.memorisation import memorisation
 from synthgen.metrics.image.utility import downstream_accuracy
 from synthgen.metrics.neighbours import prdc
 
-__all__ = ["SIZES", "VERSION", "figures", "floor"]
+__all__ = ["SIZES", "VERSION", "figures", "floor", "made_of"]
 
 VERSION = 1  # of what is measured; figures of another one are measured anew
 SEED = 0
@@ -55,7 +55,7 @@ def figures(data: ImageSet, synthetic: Path) -> Figures:
 
 
 def floor(data: ImageSet) -> Figures:
-    """The same of holdout images, and the classifier's digest: figures over another one do not compare."""
+    """The same of holdout images."""
     classifier = _classifier(data)
     accuracy = recognised(classifier, data.holdout.pixels, _labels(data.holdout)).value
     return {
@@ -66,8 +66,13 @@ def floor(data: ImageSet) -> Figures:
             "recognised": accuracy,
             "TSTR accuracy": accuracy,
         },
-        "classifier": {"name": classifier.name, "digest": classifier.digest[:12]},  # type: ignore[dict-item]
     }
+
+
+def made_of(data: ImageSet) -> dict[str, str]:
+    """The classifier's digest: figures over another one do not compare."""
+    classifier = _classifier(data)
+    return {classifier.name: classifier.digest[:12]}
 
 
 def _by_size(data: ImageSet, images: NDArray[np.uint8]) -> Figures:

@@ -5,6 +5,7 @@ as many synthetic rows as there are holdout rows: the group that has a floor, wh
 in the place of synthetic ones.
 """
 
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from synthgen.metrics.table.privacy import closest_records, copied_rows
 from synthgen.metrics.table.support import category_coverage, duplicate_rows, range_coverage, rare_categories
 from synthgen.metrics.table.utility import downstream_score, utility
 
-__all__ = ["VERSION", "figures", "floor"]
+__all__ = ["VERSION", "figures", "floor", "made_of"]
 
 VERSION = 1  # of what is measured; figures of another one are measured anew
 SEED = 0  # of all subsamples and trees, whatever a trial's own seed
@@ -49,6 +50,11 @@ def floor(data: TableSet) -> Figures:
     sized["detector AUC"] = detector_auc(unseen, few, data.schema, SEED)
     protocol = {**_use(data.train, data), "copied rows": copied_rows(data.train, data.holdout).value}
     return {"protocol": protocol, "sized": sized}
+
+
+def made_of(data: TableSet) -> dict[str, str]:
+    """Versions of what learns in the figures."""
+    return {name: metadata.version(name) for name in ("scikit-learn", "xgboost")}
 
 
 def _closeness(train: pd.DataFrame, made: pd.DataFrame, schema: TableSchema) -> dict[str, float]:

@@ -163,10 +163,13 @@ def _remarks(kind: str, rows: Sequence[Row]) -> str:
         lines.append(f"- **{method.title}** (`{method.name}`; {', '.join(versions)}): {settings}{remark}")
     cpus, threads = sorted({row["cpu"] for row in rows}), sorted({row["threads"] for row in rows})
     dates = sorted(row["date"][:10] for row in rows)
-    lines += [
-        "",
-        f"Measured {dates[0]} to {dates[-1]} on {'; '.join(cpus)}, with {', '.join(map(str, threads))} threads.",
-    ]
+    measured = f"Measured {dates[0]} to {dates[-1]} on {'; '.join(cpus)}, with {', '.join(map(str, threads))} threads."
+    judges = sorted({", ".join(f"{k} {v}" for k, v in row["judged by"].items()) for row in rows if "judged by" in row})
+    lines += ["", f"{measured} Judged with {' or '.join(judges)}." if judges else measured]
+    if len(cpus) > 1:
+        lines += ["", "Times and figures after equal time of different CPUs do not compare."]
+    if kind == "images" and len(judges) > 1:
+        lines += ["", "Figures over different classifiers do not compare."]
     return "\n".join([*lines, ""])
 
 

@@ -2,14 +2,10 @@
 
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,10 +15,9 @@ from typing import Any
 from scripts.benching.methods import Method
 from synthgen.files import replacing
 
-__all__ = ["ROOT", "SPOILED", "Trial", "Watch", "end_with_the_trial"]
+__all__ = ["ROOT", "Trial", "cpu_name", "end_with_the_trial"]
 
 ROOT = Path(__file__).resolve().parents[2]
-SPOILED = 0.2  # cores that other processes used meanwhile, on average
 
 
 @dataclass(frozen=True)
@@ -72,9 +67,7 @@ class Trial:
         }
         (self.folder / "task.json").write_text(json.dumps(task))
         row = self._identity()
-        with Watch() as watch:
-            code = self._run_child(self.folder / "task.json")
-        row |= watch.seen
+        code = self._run_child(self.folder / "task.json")
         result = self.folder / "result.json"
         if code == 0 and result.is_file():
             row |= {"status": "done", **json.loads(result.read_text())}
@@ -92,7 +85,7 @@ class Trial:
             "settings": dict(self.method.settings),
             "threads": self.threads,
             "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M"),
-            "cpu": _cpu(),
+            "cpu": cpu_name(),
             "commit": _commit(),
         }
 
@@ -119,56 +112,10 @@ class Trial:
         return f"exit code {code}: {last.strip()[:300]}"
 
 
-class Watch:
-    """How much others disturb: the cores that all other processes and the hypervisor use, and the load average.
-
-    Attributes:
-        seen: "load", the highest one-minute average; "others", cores that others used on average; "spoiled".
-    """
-
-    seen: dict[str, Any]
-
-    def __init__(self, every: float = 2.0, busy: Callable[[], float] | None = None) -> None:
-        self.every = every
-        self._busy = busy or _busy_seconds
-
-    def __enter__(self) -> "Watch":
-        self._over = threading.Event()
-        self._highest = os.getloadavg()[0]
-        self._begun = time.monotonic(), self._busy(), _own_seconds()
-        self._thread = threading.Thread(target=self._look, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-        begun, busy, own = self._begun
-        elapsed = max(time.monotonic() - begun, 1e-3)
-        others = max(0.0, self._busy() - busy - (_own_seconds() - own)) / elapsed
-        self.seen = {"load": round(self._highest, 2), "others": round(others, 2), "spoiled": others > SPOILED}
-
-    def _look(self) -> None:
-        while not self._over.wait(self.every):
-            self._highest = max(self._highest, os.getloadavg()[0])
-
-
 def end_with_the_trial() -> None:
-    """SIGTERM, as `timeout` sends it, ends the trial in flight too, and not only the bench that waits for it."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-
-
-def _busy_seconds() -> float:
-    """Core-seconds that this machine was not idle since it started, those that its host took away included."""
-    _, *ticks = Path("/proc/stat").read_text().splitlines()[0].split()
-    user, nice, system, _, _, irq, softirq, steal, *_ = map(int, ticks)
-    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
-
-
-def _own_seconds() -> float:
-    """Core-seconds of this process and of all children that have ended."""
-    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in usage)
+    """SIGTERM and a closed terminal end the trial in flight too, and not only the bench that waits for it."""
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, lambda number, _: sys.exit(128 + number))
 
 
 def _kill(child: subprocess.Popen) -> None:
@@ -190,7 +137,8 @@ def _environment(threads: int) -> dict[str, str]:
     }
 
 
-def _cpu() -> str:
+def cpu_name() -> str:
+    """Its model and the number of cores, as rows note them."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
     return f"{name}, {os.cpu_count()} cores"
