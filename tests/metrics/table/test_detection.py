@@ -135,27 +135,13 @@ def test_c2st_of_independent_columns_is_the_published_one_on_adult():
     assert c2st(real, _shuffled(real), infer_schema(real)).value == pytest.approx(0.016, abs=0.003)
 
 
-def test_c2st_is_sdmetrics_formula(two_samples):
-    xgboost = pytest.importorskip("xgboost", reason="the extra 'protocol' is not installed")
-    detection = pytest.importorskip("sdmetrics.single_table.detection.sklearn", reason="sdmetrics is not installed")
-
-    class Detection(detection.ScikitLearnClassifierDetectionMetric):
-        @staticmethod
-        def _get_classifier():
-            return xgboost.XGBClassifier(random_state=0, n_jobs=1)
-
-    real = two_samples[0].dropna()[:2000].drop(columns="country").astype({"married": float})
-    other = two_samples[1].dropna()[:2000].drop(columns="country").astype({"married": float})
+def test_c2st_is_sdmetrics_formula(two_samples, sdmetrics):
+    pytest.importorskip("xgboost", reason="the extra 'protocol' is not installed")
+    real, other = (side.dropna()[:2000].drop(columns="country").astype({"married": float}) for side in two_samples)
     other = other.assign(pay=other["pay"].sample(frac=1, random_state=0).to_numpy())
-    kinds = {
-        "age": "numerical",
-        "job": "categorical",
-        "pay": "numerical",
-        "married": "numerical",
-        "rich": "categorical",
-    }
-    metadata = {"columns": {name: {"sdtype": kind} for name, kind in kinds.items()}}
-    theirs = Detection.compute(real.copy(), other.copy(), metadata)  # of folds that it draws without a seed
+    numbers = ("age", "pay", "married")
+    kinds = {name: "numerical" if name in numbers else "categorical" for name in real}
+    theirs = sdmetrics("detection", real, other, kinds)  # of folds that it draws without a seed
     assert c2st(real, other, schema_of(real)).value == pytest.approx(theirs, abs=0.06)
 
 

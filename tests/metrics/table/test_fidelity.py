@@ -1,5 +1,4 @@
 import os
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -144,40 +143,20 @@ def test_an_absent_column_is_named():
         pair_trends(real[:0], real, schema_of(real))
 
 
-def sdmetrics_scores(real, synthetic, schema):
-    """SDMetrics' similarity of each column, and of each pair by a tuple of names."""
-    single = pytest.importorskip("sdmetrics.single_column", reason="sdmetrics is not installed")
-    pairs = pytest.importorskip("sdmetrics.column_pairs", reason="sdmetrics is not installed")
-    dates = {name: "int64" for name in schema.names if real[name].dtype.kind == "M"}  # its bins are of numbers alone
-    real, synthetic = real.astype(dates), synthetic.astype(dates)
-    columns, trends = {}, {}
-    for column in schema:
-        metric = single.KSComplement if column.numerical else single.TVComplement
-        columns[column.name] = metric.compute(real[column.name], synthetic[column.name])
-    for first, second in combinations(schema, 2):
-        names = [first.name, second.name]
-        sides = real[names].copy(), synthetic[names].copy()
-        if first.numerical and second.numerical:
-            trends[tuple(names)] = pairs.CorrelationSimilarity.compute(*sides, coefficient="Pearson")
-        else:
-            binned = [column.name for column in (first, second) if column.numerical]
-            trends[tuple(names)] = pairs.ContingencySimilarity.compute(
-                *sides, continuous_column_names=binned or None, num_discrete_bins=10
-            )
-    return columns, trends
-
-
-def assert_sdmetrics_agrees(real, synthetic, schema):
-    columns, trends = sdmetrics_scores(real, synthetic, schema)
+def assert_sdmetrics_agrees(sdmetrics, kinds, real, synthetic, schema):
     ours, pairs = column_shapes(real, synthetic, schema), pair_trends(real, synthetic, schema)
+    errors = shape_error(real, synthetic, schema), trend_error(real, synthetic, schema)
+    dates = {name: "int64" for name in schema.names if real[name].dtype.kind == "M"}  # its bins are of numbers alone
+    sides = real.astype(dates), synthetic.astype(dates)
+    columns = sdmetrics("shapes", *sides, kinds(schema))
+    trends = {(first, second): score for first, second, score in sdmetrics("trends", *sides, kinds(schema))}
     assert ours.to_dict() == pytest.approx(columns, abs=1e-6)
     assert {names: pairs.loc[names] for names in trends} == pytest.approx(trends, abs=1e-6)
-    assert shape_error(real, synthetic, schema) == pytest.approx(1 - np.mean(list(columns.values())), abs=1e-6)
-    assert trend_error(real, synthetic, schema) == pytest.approx(1 - np.mean(list(trends.values())), abs=1e-6)
+    assert errors[0] == pytest.approx(1 - np.mean(list(columns.values())), abs=1e-6)
+    assert errors[1] == pytest.approx(1 - np.mean(list(trends.values())), abs=1e-6)
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_shape_and_trend_are_sdmetrics_on_a_mixed_table(two_samples):
+def test_shape_and_trend_are_sdmetrics_on_a_mixed_table(two_samples, sdmetrics, kinds):
     # Numbers and dates with missing cells; its TVComplement leaves missing categories out, which ours counts.
     real, other = (
         side.assign(
@@ -189,33 +168,23 @@ def test_shape_and_trend_are_sdmetrics_on_a_mixed_table(two_samples):
     other = _shuffled(other).assign(age=other["age"] * 1.2)  # beyond the real range too
     schema = schema_of(real.assign(born=0.5 * real["age"]))
     assert schema["born"].numerical
-    assert_sdmetrics_agrees(real, other, schema)
+    assert_sdmetrics_agrees(sdmetrics, kinds, real, other, schema)
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_shape_and_trend_are_sdmetrics_on_adult():
+def test_shape_and_trend_are_sdmetrics_on_adult(sdmetrics, kinds):
     folder = os.environ.get("SYNTHGEN_DATA")
     if not folder:
         pytest.skip("SYNTHGEN_DATA is not set")
     real, other = (pd.read_csv(Path(folder) / f"tables/adult/{split}.csv") for split in ("train", "test"))
-    assert_sdmetrics_agrees(real, _shuffled(other), infer_schema(real))
+    assert_sdmetrics_agrees(sdmetrics, kinds, real, _shuffled(other), infer_schema(real))
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_the_trend_of_sdmetrics_report_bins_each_side_by_its_own_range(two_samples):
-    reports = pytest.importorskip("sdmetrics.reports.single_table", reason="sdmetrics is not installed")
-    metadata = {"columns": {"age": {"sdtype": "numerical"}, "job": {"sdtype": "categorical"}}}
-
-    def theirs(real, synthetic):
-        report = reports.QualityReport()
-        report.real_association_threshold = 0  # else it leaves out pairs whose real association is weak
-        report.generate(real, synthetic, metadata, verbose=False)
-        return report.get_details("Column Pair Trends")["Score"].item()
-
+def test_the_trend_of_sdmetrics_report_bins_each_side_by_its_own_range(two_samples, sdmetrics, kinds):
     real = two_samples[0][["age", "job"]]
     schema = schema_of(real)
     stretched = real.assign(age=real["age"] * 3)
-    assert theirs(real, stretched) == pytest.approx(1)  # three times the age, in three times the range
+    # Three times the age, in three times the range.
+    assert sdmetrics("report", real, stretched, kinds(schema)) == pytest.approx(1)
     assert pair_trends(real, stretched, schema).loc["age", "job"] < 0.5
     # Clipped to the real range, and with both its ends, both lay the same bins; but that theirs gives the largest value
     # one of its own.
@@ -223,7 +192,7 @@ def test_the_trend_of_sdmetrics_report_bins_each_side_by_its_own_range(two_sampl
     clipped = stretched.assign(age=stretched["age"].clip(low, high - 0.01))
     clipped.iloc[:2, 0] = low, high
     ours = pair_trends(real, clipped, schema).loc["age", "job"]
-    assert theirs(real, clipped) == pytest.approx(ours, abs=2 / len(real))
+    assert sdmetrics("report", real, clipped, kinds(schema)) == pytest.approx(ours, abs=2 / len(real))
 
 
 def _shuffled(frame: pd.DataFrame) -> pd.DataFrame:
