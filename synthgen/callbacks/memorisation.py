@@ -8,7 +8,7 @@ import pandas as pd
 
 from synthgen.callbacks.look import Drawn, Found, Look, Real, check_policy, some
 from synthgen.errors import SynthgenError
-from synthgen.metrics.image.memorisation import exchange_test, memorisation
+from synthgen.metrics.image.memorisation import exchange_test, memorisation, reach_of_real
 from synthgen.metrics.neighbours import nearest_neighbours
 from synthgen.metrics.table.distances import RowEmbedding
 from synthgen.metrics.table.privacy import closest_records
@@ -22,8 +22,10 @@ _FEWEST = 50
 _GROWTH = 1.25
 # Random exchanges of a first look at images; more are made where these are not enough to tell.
 _RESAMPLES = 999
-# Real examples among which a sample's nearest ones are sought, or on each side of them.
+# Rows among which a sample's nearest ones are sought, or on each side of them.
 _REFERENCES = 5_000
+# Training images that are searched.
+_IMAGES = 50_000
 # Of a sample among real rows.
 _NEIGHBOURS = 8
 
@@ -66,19 +68,22 @@ class MemorisationWatch(Look):
         self.tests = 0
         self.alarmed = False
         self._tested = 0  # examples at the latest test
+        self._reach: np.ndarray | None = None  # of validation images
 
     def prepare(self, real: Real, model: Model) -> None:
-        """Nothing to compute; without enough validation examples there is nothing to find."""
+        """How near real images come; without enough validation examples there is nothing to find."""
         held = real.data.validation
         if held is not None and len(_independent(real, held)) >= _FEWEST:
             self.names = ("copied", "copied_real", "memorisation_ratio", "memorisation_p")
             self.aims = {"copied": -math.inf, "memorisation_ratio": 1.0, "memorisation_p": math.inf}
+            if real.images:
+                self._reach = reach_of_real(real.data.train.pixels, held.pixels, references=_IMAGES)
 
     def look(self, drawn: Drawn) -> Found:
         """Measures, and tests if it is time."""
         if not self.names:
             return Found()
-        figures, exact = _closeness(drawn, _RESAMPLES)
+        figures, exact = _closeness(drawn, _RESAMPLES, self._reach)
         found = Found(figures)
         if self.alarmed or not (drawn.last or drawn.seen >= _GROWTH * self._tested):
             return found
@@ -87,7 +92,7 @@ class MemorisationWatch(Look):
         p_value = figures["memorisation_p"]
         if not exact and p_value <= 2 * self.level and least < 1 / (1 + _RESAMPLES):
             # So small a probability takes more exchanges to see; the first ones only say whether that is worth it.
-            p_value = _closeness(drawn, math.ceil(1 / least))[0]["memorisation_p"]
+            p_value = _closeness(drawn, math.ceil(1 / least), self._reach)[0]["memorisation_p"]
         if p_value <= least:
             self.alarmed = True
             found.alarm = (
@@ -106,12 +111,18 @@ class MemorisationWatch(Look):
         self.tests, self._tested, self.alarmed = state["tests"], state["tested"], state["alarmed"]
 
 
-def _closeness(drawn: Drawn, resamples: int) -> tuple[dict[str, float], bool]:
-    """The figures of one look, and whether their p-value is exact and not one of random exchanges."""
+def _closeness(drawn: Drawn, resamples: int, reach: np.ndarray | None) -> tuple[dict[str, float], bool]:
+    """The figures of one look, and whether their p-value is exact and not one of random exchanges.
+
+    Args:
+        drawn: Samples and the real examples.
+        resamples: Random exchanges.
+        reach: Of images, what `reach_of_real` gives.
+    """
     data = drawn.real.data
     if drawn.real.images:
-        train, held, synthetic = data.train.pixels, data.validation.pixels, drawn.synthetic.pixels
-        found = memorisation(train, held, synthetic, references=_REFERENCES, resamples=resamples, pairs=1)
+        sides = data.train.pixels, data.validation.pixels, drawn.synthetic.pixels
+        found = memorisation(*sides, references=_IMAGES, resamples=resamples, pairs=1, real=reach)
         return _figures(found.copied.value, found.copied_real, found.ratio.value, found.p_value), False
     train, held = (_independent(drawn.real, part) for part in (data.train, data.validation))
     rows = closest_records(train, held, drawn.synthetic, data.codec.schema, references=_REFERENCES)

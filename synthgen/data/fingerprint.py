@@ -20,6 +20,6 @@ def fingerprint(*parts: pd.DataFrame | Images | None) -> str:
         digest.update(pd.util.hash_pandas_object(seen, index=True).to_numpy().tobytes())
     for part in parts:
         if isinstance(part, Images):
-            digest.update(np.ascontiguousarray(part.pixels).tobytes())
+            digest.update(np.ascontiguousarray(part.pixels).data)
             digest.update(b"" if part.labels is None else part.labels.tobytes())
     return digest.hexdigest()

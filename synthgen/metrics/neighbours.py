@@ -96,7 +96,8 @@ def _candidates(query: NDArray, reference: NDArray, count: int) -> NDArray[np.in
     query = query.astype(dtype) - centre
     nearest = np.full((len(query), count), np.inf, dtype)
     indices = np.zeros((len(query), count), np.int64)
-    for block in chunks(len(reference), 4 * reference.shape[1]):
+    # Blocks of few points would be bound by memory: each reads all queries again.
+    for block in chunks(len(reference), min(4 * reference.shape[1], CHUNK // 512)):
         points = reference[block].astype(dtype) - centre
         norms = (points**2).sum(1)
         numbers = np.arange(block.start, block.stop)

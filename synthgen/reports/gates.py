@@ -147,8 +147,8 @@ def loss(better: str, value: float, real: float | None = None) -> float:
     """
     if number := re.search(r"closer to (\d+(?:\.\d+)?)", better):
         return abs(value - float(number.group(1)))
-    if better in ("higher", "as far as real"):
+    if better == "higher":
         return -value
     if better in ("lower", "no more than real"):
         return value
-    return math.nan if real is None else abs(value - real)  # "closer to real", "as high as real"
+    return math.nan if real is None else abs(value - real)  # "closer to real", "as high as real", "as far as real"

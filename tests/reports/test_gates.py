@@ -101,4 +101,6 @@ def test_loss_knows_every_direction():
     assert loss("higher", 0.9) < loss("higher", 0.8)
     assert loss("lower", 0.1) < loss("lower", 0.2)
     assert loss("as high as real", 1.0, 0.75) == loss("as high as real", 0.5, 0.75) == 0.25
-    assert loss("closer to real", 1.0) != loss("closer to real", 1.0)  # NaN: real is not known
+    assert loss("as far as real", 3.0, 4.0) < loss("as far as real", 9.0, 4.0)
+    for better in ("closer to real", "as far as real"):
+        assert loss(better, 1.0) != loss(better, 1.0)  # NaN: real is not known

@@ -5,7 +5,7 @@ told apart by a network that has seen digits, garments or scans, and figures ove
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -16,10 +16,11 @@ from torch.nn import functional
 
 from synthgen.errors import SynthgenError
 
-__all__ = ["DomainClassifier", "train_classifier"]
+__all__ = ["DomainClassifier", "telling", "train_classifier"]
 
 ROTATIONS = 4
 BATCH = 64
+LARGEST = 64  # pixels a side that the network sees; larger images are averaged down
 
 
 class DomainClassifier:
@@ -51,7 +52,7 @@ class DomainClassifier:
             RuntimeError: The arrays are those of another network.
         """
         with torch.random.fork_rng(devices=[]):
-            network = _network(shape[0], min(shape[1:]), classes or ROTATIONS)
+            network = _network(shape, classes or ROTATIONS)
         network.load_state_dict({key: torch.from_numpy(np.array(value)) for key, value in state.items()})
         return cls(network, _name(name, classes), classes, shape)
 
@@ -108,10 +109,11 @@ def train_classifier(
 
     Without labels it learns to tell by how many quarter turns an image was rotated (Gidaris et al., 2018), which needs
     features of what is seen too; images that are not square are cropped to their middle for it. So it does with labels
-    of a single class, which teach nothing. With labels, images are shifted by up to one pixel.
+    of a single class, which teach nothing. With labels, images are shifted by up to one pixel. Images of more than 64
+    pixels a side are averaged over squares first, so that the time does not grow with them.
 
     Args:
-        images: Shape (N, C, H, W), uint8, 8 to 64 pixels a side (more is slow).
+        images: Shape (N, C, H, W), uint8, 8 pixels a side or more.
         labels: Shape (N,), 0 .. classes − 1, or None.
         classes: Number of classes; of no meaning without labels.
         seed: Of weights, order and shifts. PyTorch's global generator is left as it was.
@@ -130,15 +132,20 @@ def train_classifier(
             raise SynthgenError(f"expected one label an image, found {len(labels)} labels for {len(images)} images")
         if labels.min() < 0 or labels.max() >= classes:
             raise SynthgenError(f"expected labels 0 to {classes - 1}, found {labels.min()} to {labels.max()}")
-    labels = labels if classes > 1 else None
+    labels = telling(labels)
     budget = min(20 * len(images), 100_000) if budget is None else budget
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = _network(images.shape[1], min(images.shape[2:]), classes if labels is not None else ROTATIONS)
+        torch.default_generator.manual_seed(seed)  # `torch.manual_seed` would seed every GPU, too
+        network = _network(images.shape[1:], classes if labels is not None else ROTATIONS)
     with _one_thread():
         _fit(network, _tensor(images), labels, budget, torch.Generator().manual_seed(seed), progress)
     known = classes if labels is not None else 0
     return DomainClassifier(network, _name(name, known), known, images.shape[1:])
+
+
+def telling(labels: NDArray[np.integer] | None) -> NDArray[np.integer] | None:
+    """Labels that a classifier can learn from: of two classes or more, however many have names; None otherwise."""
+    return None if labels is None or labels.min() == labels.max() else labels
 
 
 def _name(data: str, classes: int) -> str:
@@ -155,6 +162,7 @@ def _fit(
 ) -> None:
     targets = None if labels is None else torch.from_numpy(labels.astype(np.int64))
     steps = max(budget // BATCH, 1)
+    steps += steps == 5  # of which the schedule's rise would be no step long, and a division by zero
     optimizer = torch.optim.AdamW(network.parameters(), lr=4e-3, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps, pct_start=0.2)
     network.train()
@@ -177,8 +185,14 @@ def _fit(
             progress((step + 1) / steps)
 
 
-def _network(channels: int, size: int, classes: int) -> nn.Sequential:
-    """Features, then one linear layer. Large images are halved at once: the time goes into the first maps."""
+def _network(shape: tuple[int, ...], classes: int) -> nn.Sequential:
+    """Features, then one linear layer. Large images are halved at once: the time goes into the first maps.
+
+    Args:
+        shape: (C, H, W) of the images.
+        classes: Outputs.
+    """
+    channels, size = shape[0], min(shape[1:]) // _squares(shape)
 
     def block(inputs: int, outputs: int, stride: int) -> list[nn.Module]:
         convolution = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
@@ -237,7 +251,15 @@ def _tensor(images: NDArray[np.uint8]) -> Tensor:
 
 
 def _scaled(images: Tensor) -> Tensor:
-    return images.float() / 127.5 - 1
+    """In [−1, 1], and not larger than the network takes."""
+    scaled = images.float() / 127.5 - 1
+    squares = _squares(images.shape[1:])
+    return scaled if squares == 1 else functional.avg_pool2d(scaled, squares)
+
+
+def _squares(shape: Sequence[int]) -> int:
+    """Pixels a side of the squares that images of shape (C, H, W) are averaged over."""
+    return -(-max(shape[1:]) // LARGEST)
 
 
 def _checked(images: NDArray) -> None:

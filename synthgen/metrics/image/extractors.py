@@ -7,7 +7,8 @@ which weights it holds and how images reach its size: "inception-6726825d-legacy
 import hashlib
 import pickle
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -162,9 +163,7 @@ class FileExtractor(ABC):
             torch.tensor(three, device=self.device)[:, None, None] for three in (self.mean, self.deviation)
         )
         parts = []
-        # TF32 would cost three digits on a GPU, and figures would differ between machines.
-        exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
-        with torch.inference_mode(), exact:
+        with torch.inference_mode(), _exact():
             for start in range(0, len(images), BATCH):
                 batch = torch.from_numpy(np.require(images[start : start + BATCH], requirements=["C", "W"]))
                 pixels = batch.to(self.device).float().expand(-1, 3, -1, -1)
@@ -242,7 +241,10 @@ class DINOv2Extractor(FileExtractor):
 
 
 class CLIPExtractor(FileExtractor):
-    """CLIP's image embedding, from OpenAI's `ViT-B-32.pt`, or from a state dict of a whole CLIP or its image half.
+    """CLIP's image embedding, from OpenAI's `ViT-B-32.pt`, or from a state dict of another of OpenAI's ViT-B or L.
+
+    The state dict may be that of a whole CLIP or of its image half. CLIPs of other makers may have the same names and
+    shapes and another activation, which no file tells: their features would be wrong.
 
     Resized by "bicubic" to the size that the network was trained for, but squeezed to a square where OpenAI's code
     crops. The embedding is not normalised. Arguments are `FileExtractor`'s.
@@ -264,9 +266,25 @@ class CLIPExtractor(FileExtractor):
 
     def _network(self, file: Path, tensors: Mapping[str, Tensor]) -> CLIPImageTower:
         width, _, patch, _ = _shape(file, self.family, tensors, "conv1.weight", 4)
+        if width > 1024:  # those of OpenCLIP divide into larger heads, which no tensor's shape tells
+            raise SynthgenError(
+                f"{file}: found a CLIP of width {width}, expected OpenAI's: ViT-B of 768 or ViT-L of 1024"
+            )
         positions, _ = _shape(file, self.family, tensors, "positional_embedding", 2)
         _, features = _shape(file, self.family, tensors, "proj", 2)
         return CLIPImageTower(width, _depth(tensors, "transformer.resblocks."), patch, _grid(positions), features)
+
+
+@contextmanager
+def _exact() -> Iterator[None]:
+    """Without TF32, which would cost three digits on a GPU, and figures would differ between machines."""
+    precision = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
 
 
 def _interpolated(images: Tensor, size: int, dimension: int) -> Tensor:

@@ -13,7 +13,10 @@ from synthgen.metrics.image.classifier import DomainClassifier
 from synthgen.metrics.intervals import Estimate, proportion
 from synthgen.metrics.neighbours import chunks
 
-__all__ = ["frechet_distance", "kernel_distance", "recognised"]
+__all__ = ["SUBSETS", "frechet_distance", "kernel_distance", "recognised"]
+
+SUBSETS = 100
+"""Pairs of subsets that a kernel distance of many images is averaged over."""
 
 
 def frechet_distance(features_a: NDArray[np.floating], features_b: NDArray[np.floating]) -> float:
@@ -25,12 +28,10 @@ def frechet_distance(features_a: NDArray[np.floating], features_b: NDArray[np.fl
     Raises:
         SynthgenError: When the clouds differ in D, or one has fewer than 2 images.
     """
-    a, b = _clouds(features_a, features_b, least=2)
-    mean_a, mean_b = a.mean(0), b.mean(0)
+    _check_clouds(features_a, features_b, least=2)
     # With Σ = RᵀR, the trace of (Σ_a Σ_b)^½ is the sum of the singular values of R_a R_bᵀ: neither a covariance nor the
     # root of a non-symmetric product is ever formed, so that a singular Σ costs no digits.
-    root_a = np.linalg.qr(a - mean_a, mode="r") / np.sqrt(len(a) - 1)
-    root_b = np.linalg.qr(b - mean_b, mode="r") / np.sqrt(len(b) - 1)
+    (mean_a, root_a), (mean_b, root_b) = _moments(features_a), _moments(features_b)
     cross = np.linalg.svd(root_a @ root_b.T, compute_uv=False).sum()
     distance = ((mean_a - mean_b) ** 2).sum() + (root_a**2).sum() + (root_b**2).sum() - 2 * cross
     return float(max(distance, 0.0))
@@ -39,7 +40,7 @@ def frechet_distance(features_a: NDArray[np.floating], features_b: NDArray[np.fl
 def kernel_distance(
     features_a: NDArray[np.floating],
     features_b: NDArray[np.floating],
-    subsets: int = 100,
+    subsets: int = SUBSETS,
     subset_size: int | None = 1000,
     seed: int = 0,
 ) -> tuple[float, float]:
@@ -62,7 +63,8 @@ def kernel_distance(
     Raises:
         SynthgenError: When the clouds differ in D, or one has fewer than 2 images.
     """
-    a, b = _clouds(features_a, features_b, least=2)
+    _check_clouds(features_a, features_b, least=2)
+    a, b = features_a.astype(np.float64), features_b.astype(np.float64)
     if subset_size is None or max(len(a), len(b)) <= subset_size:
         return _squared_discrepancy(a, b), 0.0
     random = np.random.default_rng(seed)
@@ -99,14 +101,22 @@ def recognised(classifier: DomainClassifier, images: NDArray[np.uint8], labels: 
     return proportion(int((classifier.predict(images) == labels).sum()), len(images))
 
 
-def _clouds(
-    a: NDArray[np.floating], b: NDArray[np.floating], least: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _check_clouds(a: NDArray[np.floating], b: NDArray[np.floating], least: int) -> None:
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
         raise SynthgenError(f"expected features of shapes (N, D) and (M, D), found {a.shape} and {b.shape}")
     if min(len(a), len(b)) < least:
         raise SynthgenError(f"expected at least {least} images a side, found {len(a)} and {len(b)}")
-    return a.astype(np.float64), b.astype(np.float64)
+
+
+def _moments(features: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The mean, and R with Σ = RᵀR: a block at a time, so that a million images need no second copy of themselves."""
+    mean = features.mean(0, dtype=np.float64)
+    root = np.empty((0, features.shape[1]))
+    rows = max(4 * features.shape[1], 8192)  # many more than R has, which is decomposed again with each block
+    for start in range(0, len(features), rows):
+        block = features[start : start + rows].astype(np.float64) - mean
+        root = np.linalg.qr(np.vstack([root, block]), mode="r")
+    return mean, root / np.sqrt(len(features) - 1)
 
 
 def _squared_discrepancy(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

@@ -13,12 +13,13 @@ from scipy import stats
 
 from synthgen.errors import SynthgenError
 from synthgen.metrics.intervals import LEVEL, Estimate, proportion
-from synthgen.metrics.neighbours import nearest_neighbours
+from synthgen.metrics.neighbours import chunks, nearest_neighbours
 
-__all__ = ["Memorisation", "exchange_test", "leaning", "memorisation"]
+__all__ = ["Memorisation", "exchange_test", "leaning", "memorisation", "reach_of_real", "thumbnails"]
 
 NEIGHBOURS = 8
 QUANTILE = 0.01
+LARGEST = 64  # pixels a side that are compared
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,13 @@ class Memorisation:
             and a few copies do not move a median.
         copied: Share of synthetic images that are as near to a training image as the nearest 1 % of the holdout images
             are; `copied_real` is best, much more is copying. Its interval covers both sides' sampling.
-        copied_real: The same share of the holdout images: 0.01, and more only where real images repeat each other.
+        copied_real: The same share of the holdout images: 0.01, and more where real images repeat each other, or where
+            the holdout has fewer than a hundred.
         p_value: Of `exchange_test`: how probable at least as much leaning towards training images would be, had they
             been exchangeable with the holdout. Small is bad; a large one proves nothing.
         synthetic: Indices of the synthetic images that come nearest to a training image, nearest first, shape (pairs,).
         training: Index of each one's nearest training image, shape (pairs,).
-        distances: Between the two, shape (pairs,); 0 is an exact copy.
+        distances: Between the two as they are, shape (pairs,); 0 is an exact copy.
     """
 
     ratio: Estimate
@@ -54,27 +56,30 @@ def memorisation(
     synthetic: NDArray,
     *,
     queries: int | None = 2_000,
-    references: int | None = 50_000,
+    references: int | None = None,
     resamples: int = 999,
     pairs: int = 16,
     seed: int = 0,
+    real: NDArray[np.float64] | None = None,
 ) -> Memorisation:
     """Holds synthetic images' distances to training images against those of holdout images.
 
     Give it images for Euclidean distances in grey levels, which see exact and faint copies, or features of them, which
-    see copies that were moved or recoloured. For the test, training images are subsampled to as many as the holdout
-    has: of copies it can notice only those of images in that sample, so that a small holdout makes it blind. None of
-    this proves privacy.
+    see copies that were moved or recoloured. Images of more than 64 pixels a side are compared as `thumbnails`. For the
+    test, training images are subsampled to as many as the holdout has: of copies it can notice only those of images in
+    that sample, so that a small holdout makes it blind. None of this proves privacy.
 
     Args:
         train: Images or features that the generator learned from, shape (N, ...).
         holdout: Real ones that it has not seen, from the same distribution, shape (M, ...).
         synthetic: Its own, shape (K, ...).
         queries: Synthetic images, and holdout images, whose neighbours are sought; None for all.
-        references: Training images that are searched; None for all. More are subsampled.
+        references: Training images that are searched; None for all, which takes time in proportion. Of fewer, copies of
+            the others are not seen.
         resamples: Of the test.
         pairs: How many of the nearest pairs are given.
         seed: Of all subsamples and resamples.
+        real: What `reach_of_real` gives for the same real sides and arguments, where it is known already.
 
     Raises:
         SynthgenError: When shapes differ, or a side has fewer than 5 entries.
@@ -84,31 +89,78 @@ def memorisation(
             raise SynthgenError(f"expected at least 5 {side} images, found {len(given)}")
         if given.shape[1:] != train.shape[1:]:
             raise SynthgenError(f"{side} images have shape {given.shape[1:]}, training images {train.shape[1:]}")
+    floor = reach_of_real(train, holdout, queries=queries, references=references, seed=seed) if real is None else real
     random = np.random.default_rng(seed)
-    known, asked, control = (
-        np.sort(random.permutation(len(side))[:limit])
-        for side, limit in ((train, references), (synthetic, queries), (holdout, queries))
-    )
-    reached, neighbours = nearest_neighbours(synthetic[asked], train[known])
+    known, asked = _chosen(len(train), references, seed), _chosen(len(synthetic), queries, seed)
+    searched, tested = thumbnails(_taken(train, known)), thumbnails(_taken(synthetic, asked))
+    reached, neighbours = nearest_neighbours(tested, searched)
     distances = reached[:, 0]
-    floor = nearest_neighbours(holdout[control], train[known])[0][:, 0]
     copied = _resampled(_share_within, (distances, floor), random, limit=1.0)
     # Resamples of no copies have none either, where Wilson's interval knows better.
     alone = proportion(round(copied.value * len(distances)), len(distances))
     nearest = np.argsort(distances, kind="stable")[:pairs]
 
+    training = known[neighbours[nearest, 0]]
+
     size = min(len(known), len(holdout))
-    pool = np.concatenate([side[random.permutation(len(side))[:size]] for side in (train[known], holdout)])
-    around = nearest_neighbours(synthetic[asked], pool, min(NEIGHBOURS, len(pool)))
+    sides = (searched[random.permutation(len(searched))[:size]], holdout[random.permutation(len(holdout))[:size]])
+    pool = np.concatenate([sides[0], thumbnails(sides[1])])
+    around = nearest_neighbours(tested, pool, min(NEIGHBOURS, len(pool)))
     return Memorisation(
         ratio=_resampled(_ratio_of_medians, (distances, floor), random),
         copied=Estimate(copied.value, min(copied.low, alone.low), max(copied.high, alone.high)),
         copied_real=_share_within(floor, floor),
         p_value=exchange_test(*around, np.arange(len(pool)) < size, resamples=resamples, seed=seed),
         synthetic=asked[nearest],
-        training=known[neighbours[nearest, 0]],
-        distances=distances[nearest],
+        training=training,
+        distances=_apart(synthetic[asked[nearest]], train[training]),
     )
+
+
+def reach_of_real(
+    train: NDArray, holdout: NDArray, *, queries: int | None = 2_000, references: int | None = None, seed: int = 0
+) -> NDArray[np.float64]:
+    """Distances of holdout images to their nearest training images, which `memorisation` holds the others against.
+
+    Arguments are those of `memorisation`: they stay the same while a model trains.
+
+    Returns:
+        Shape (M,), or (queries,) where that is less.
+    """
+    known, control = _chosen(len(train), references, seed), _chosen(len(holdout), queries, seed)
+    return nearest_neighbours(thumbnails(_taken(holdout, control)), thumbnails(_taken(train, known)))[0][:, 0]
+
+
+def thumbnails(images: NDArray) -> NDArray:
+    """Images of shape (N, C, H, W) averaged over squares to 64 pixels a side at most; all else as it is.
+
+    What tells copies from neighbours is coarse, and the cost of comparing grows with the pixels.
+    """
+    if images.ndim != 4 or max(images.shape[2:]) <= LARGEST:
+        return images
+    side = -(-max(images.shape[2:]) // LARGEST)
+    height, width = (pixels // side for pixels in images.shape[2:])
+    small = np.empty((*images.shape[:2], height, width), images.dtype)
+    for rows in chunks(len(images), images[0].size):
+        part = images[rows, :, : height * side, : width * side]
+        means = part.reshape(*part.shape[:2], height, side, width, side).mean((3, 5))
+        small[rows] = means.round() if images.dtype == np.uint8 else means
+    return small
+
+
+def _chosen(count: int, limit: int | None, seed: int) -> NDArray[np.int64]:
+    """Ascending indices of at most so many of `count`, drawn at random."""
+    return np.sort(np.random.default_rng(seed).permutation(count)[:limit])
+
+
+def _taken(side: NDArray, rows: NDArray[np.int64]) -> NDArray:
+    """Without a copy where all are taken."""
+    return side if len(rows) == len(side) else side[rows]
+
+
+def _apart(a: NDArray, b: NDArray) -> NDArray[np.float64]:
+    """Euclidean distances of each entry to its partner."""
+    return np.sqrt(((a.astype(np.float64) - b) ** 2).reshape(len(a), -1).sum(1))
 
 
 def exchange_test(

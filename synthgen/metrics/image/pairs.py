@@ -1,5 +1,7 @@
 """How close are images to the very images that they should repeat: reconstructions by an autoencoder."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -28,8 +30,11 @@ def psnr(images: NDArray[np.uint8], reconstructed: NDArray[np.uint8], seed: int 
     Raises:
         SynthgenError: When images are not uint8 of shape (N, C, H, W), their shapes differ, or there are none.
     """
-    pairs = _batches(images, reconstructed)
-    ratios = [peak_signal_noise_ratio(b, a, data_range=255.0, reduction="none", dim=(1, 2, 3)) for a, b in pairs]
+    _check(images, reconstructed)
+    ratios = [
+        peak_signal_noise_ratio(b, a, data_range=255.0, reduction="none", dim=(1, 2, 3))
+        for a, b in _batches(images, reconstructed)
+    ]
     noise = 10 ** (-torch.cat(ratios).double().numpy() / 10)  # MSE / 255² of each image
     found = _mean(noise, (0.0, 1.0), seed)
     with np.errstate(divide="ignore"):
@@ -52,12 +57,15 @@ def ssim(images: NDArray[np.uint8], reconstructed: NDArray[np.uint8], seed: int 
     Raises:
         SynthgenError: As `psnr` does, or when images are smaller than the window.
     """
-    pairs = _batches(images, reconstructed)
+    _check(images, reconstructed)
     if min(images.shape[2:]) < WINDOW:
         raise SynthgenError(
             f"SSIM needs images of {WINDOW} pixels a side, its window, found {images.shape[2]}×{images.shape[3]}"
         )
-    found = [structural_similarity_index_measure(b, a, data_range=255.0, reduction="none") for a, b in pairs]
+    found = [
+        structural_similarity_index_measure(b, a, data_range=255.0, reduction="none")
+        for a, b in _batches(images, reconstructed)
+    ]
     return _mean(torch.cat([torch.as_tensor(part) for part in found]).double().numpy(), (-1.0, 1.0), seed)
 
 
@@ -68,7 +76,7 @@ def _mean(values: NDArray[np.float64], limits: tuple[float, float], seed: int) -
     return bootstrapped(lambda rows: float(values[rows].mean()), len(values), seed=seed, limits=limits)
 
 
-def _batches(images: NDArray[np.uint8], reconstructed: NDArray[np.uint8]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+def _check(images: NDArray[np.uint8], reconstructed: NDArray[np.uint8]) -> None:
     for side, given in (("images", images), ("reconstructed images", reconstructed)):
         if given.dtype != np.uint8 or given.ndim != 4:
             raise SynthgenError(f"{side}: expected uint8 of shape (N, C, H, W), found {given.dtype} of {given.shape}")
@@ -76,10 +84,13 @@ def _batches(images: NDArray[np.uint8], reconstructed: NDArray[np.uint8]) -> lis
         raise SynthgenError(f"images have shape {images.shape}, reconstructed ones {reconstructed.shape}")
     if not images.size:
         raise SynthgenError("there are no images to compare")
-    return [
-        (_float(images[start : start + BATCH]), _float(reconstructed[start : start + BATCH]))
-        for start in range(0, len(images), BATCH)
-    ]
+
+
+def _batches(
+    images: NDArray[np.uint8], reconstructed: NDArray[np.uint8]
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    for start in range(0, len(images), BATCH):
+        yield _float(images[start : start + BATCH]), _float(reconstructed[start : start + BATCH])
 
 
 def _float(images: NDArray[np.uint8]) -> torch.Tensor:

@@ -3,23 +3,25 @@
 import hashlib
 import os
 import re
+import tempfile
 import uuid
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from synthgen.errors import SynthgenError
-from synthgen.metrics.image.classifier import DomainClassifier, train_classifier
+from synthgen.metrics.image.classifier import DomainClassifier, telling, train_classifier
 from synthgen.metrics.image.extractors import Extractor, extracted
 
 __all__ = ["cache_folder", "data_digest", "domain_classifier", "reference_features"]
 
-VERSION = "1"  # of what is computed and stored; another one finds no older file
+VERSION = "2"  # of what is computed and stored; another one finds no older file
 
 
 def reference_features(
@@ -93,9 +95,10 @@ def domain_classifier(
     Raises:
         SynthgenError: As `train_classifier` does.
     """
-    labels = labels if classes > 1 else None
+    labels = telling(labels)
     key = {
         "version": VERSION,
+        "torch": torch.__version__,
         "data": data_digest(images),
         "labels": "" if labels is None else data_digest(labels),
         "classes": str(classes),
@@ -118,7 +121,10 @@ def cache_folder() -> Path:
     """Where things that can be computed again are kept: $SYNTHGEN_CACHE, else the user's cache folder (XDG)."""
     if own := os.environ.get("SYNTHGEN_CACHE"):
         return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / "synthgen"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "synthgen"
+    except RuntimeError:  # a user without a home
+        return Path(tempfile.gettempdir()) / "synthgen"
 
 
 def data_digest(images: NDArray) -> str:
@@ -131,15 +137,15 @@ def data_digest(images: NDArray) -> str:
 def _file(cache: str | Path | None, kind: str, name: str, key: dict[str, str]) -> Path:
     short = hashlib.sha256("\n".join(key.values()).encode()).hexdigest()[:16]
     folder = cache_folder() if cache is None else Path(cache).expanduser()
-    plain = re.sub(r"[^\w.-]", "_", name)
+    plain = re.sub(r"[^\w.-]", "_", name)[:80]  # a file's name may not be longer than 255 bytes
     return folder / kind / f"{plain}-{short}.safetensors"
 
 
 def _read(file: Path, key: dict[str, str]) -> dict[str, NDArray] | None:
     """What `_keep` wrote under the same key; None, with a warning, where it is damaged, and where there is nothing."""
-    if not file.exists():
-        return None
     try:
+        if not file.exists():
+            return None
         with safe_open(file, framework="numpy") as opened:
             known = opened.metadata() or {}
             arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  # no dictionary

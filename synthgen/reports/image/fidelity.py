@@ -6,7 +6,7 @@ from scipy import stats
 
 from synthgen.metrics.image.classifier import DomainClassifier
 from synthgen.metrics.image.extractors import Extractor, extracted
-from synthgen.metrics.image.fidelity import frechet_distance, kernel_distance, recognised
+from synthgen.metrics.image.fidelity import SUBSETS, frechet_distance, kernel_distance, recognised
 from synthgen.metrics.image.reference import reference_features
 from synthgen.metrics.intervals import LEVEL, Estimate, bootstrapped, proportion
 from synthgen.metrics.neighbours import prdc
@@ -16,7 +16,7 @@ from synthgen.reports.report import Figure, Report
 __all__ = ["add_features", "add_recognition"]
 
 MANIFOLD = 5_000  # images a side for precision and recall, whose cost is quadratic
-RESAMPLED, RESAMPLES = 2_000, 20
+RESAMPLED, RESAMPLES, HALVES = 2_000, 20, 20
 NARROW = 256  # features up to which the Fréchet distance is resampled: its cost grows with their cube
 
 
@@ -81,7 +81,12 @@ def add_features(
 
 
 def add_recognition(
-    report: Report, classifier: DomainClassifier, holdout: Images | None, synthetic: Images, classes: list[str]
+    report: Report,
+    classifier: DomainClassifier,
+    trained: NDArray[np.integer],
+    holdout: Images | None,
+    synthetic: Images,
+    classes: list[str],
 ) -> None:
     """Whether synthetic images show the class that they were made for, over all and of each class."""
     assert synthetic[1] is not None
@@ -103,6 +108,7 @@ def add_recognition(
             "synthetic": _share(classifier, synthetic, label),
             "real": None if floor is None or holdout is None else _share(classifier, holdout, label),
             "images": int((synthetic[1] == label).sum()),
+            "share": float((trained == label).mean()),
             "real_images": None if floor is None or holdout is None else int(np.sum(holdout[1] == label)),
         }
         for label, name in enumerate(classes)
@@ -128,10 +134,20 @@ def _frechet(side: NDArray[np.float32], known: NDArray[np.float32], seed: int) -
 
 
 def _kernel(side: NDArray[np.float32], known: NDArray[np.float32], seed: int) -> Estimate:
-    """The spread over random subsets is that of so few images; over all of them it is smaller by the root."""
-    size = min(1000, len(side), len(known))
+    """The spread over random halves of both sides, drawn without replacement (a delete-half jackknife, Shao and Wu).
+
+    Halves of a sample differ from each other by as much as samples of its size do. With it the error of an average over
+    subsets, where there are too many images to take at once.
+    """
     value, spread = kernel_distance(side, known, seed=seed)
-    if not spread:
+    random = np.random.default_rng(seed)
+    a, b = some(side, RESAMPLED, random), some(known, RESAMPLED, random)
+    if min(len(a), len(b)) < 4:
         return Estimate(value, np.nan, np.nan)
-    reach = stats.norm.ppf((1 + LEVEL) / 2) * spread * np.sqrt(size / len(side))
+    halves = [
+        kernel_distance(some(a, len(a) // 2, random), some(b, len(b) // 2, random), subset_size=None)[0]
+        for _ in range(HALVES)
+    ]
+    error = np.hypot(np.std(halves, ddof=1) * np.sqrt(len(a) / len(side)), spread / np.sqrt(SUBSETS))
+    reach = stats.norm.ppf((1 + LEVEL) / 2) * error
     return Estimate(value, value - reach, value + reach)

@@ -21,17 +21,20 @@ ALLOWED, MANY_COPIES = 0.02, 0.10
 """Shares of near copies, of which real images have 1 %, over which they are told, and are as bad as a failed test."""
 FEWEST = 50
 """Held-out images with which a test of copying can notice anything."""
+CHANCE = 0.05
+"""Probability under which it is not chance that a class has no image at all."""
 
 
 def add_findings(report: Report, signs: Sequence[Memorisation], uses: Sequence[DownstreamAccuracy]) -> None:
     """Adds them all, worst first; severities are shares of images."""
     found = []
     for row in report.details.get("classes", []):
-        if row["synthetic"] is None:
+        # Only of a class that there is, and that chance would not have left out.
+        if row["synthetic"] is None and (1 - row["share"]) ** report.facts["synthetic images"] < CHANCE:
             found.append(
                 Finding("fidelity", f"{row['class']}: no synthetic image was made for it.", 0.5, (row["class"],))
             )
-        elif row["real"] is not None and row["real"] - row["synthetic"] >= LEAST and _apart(row):
+        if None not in (row["synthetic"], row["real"]) and row["real"] - row["synthetic"] >= LEAST and _apart(row):
             text = (
                 f"{row['class']}: {_percent(row['synthetic'])} of its images are recognised, {_percent(row['real'])} "
                 "of real ones."
@@ -103,6 +106,8 @@ def _fidelity(report: Report) -> Verdict:
         f"ones do), and {_percent(recall.value)} of real images have synthetic ones like them "
         f"({_percent(recall.floor)}). {said}"
     )
+    if level != "good" and precision.as_real and recall.as_real:
+        text += " The holdout is too small to tell them apart."
     known = next((one for one in report.figures if one.name == "Recognised as its class"), None)
     if known is not None:
         text += f" {known.shown()} show the class that was asked for (real: {known.beside()})."

@@ -449,3 +449,22 @@ def test_features_are_the_same_on_a_gpu(inception_file):
     expected = InceptionExtractor(file, sha256=digest).features(pictures())
     found = InceptionExtractor(file, sha256=digest, device="cuda").features(pictures())
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3 * expected.std())
+
+
+def test_clips_that_divide_into_other_heads_are_refused(tmp_path):
+    file, digest = saved(tmp_path, random_tensors(clip_shapes(width=1280, depth=1)))
+    with pytest.raises(SynthgenError, match="found a CLIP of width 1280, expected OpenAI's"):
+        CLIPExtractor(file, sha256=digest)
+
+
+def test_matrix_products_are_exact_and_left_as_they_were(clip_tensors, tmp_path):
+    file, digest = saved(tmp_path, clip_tensors)
+    extractor, seen = CLIPExtractor(file, sha256=digest), []
+    extractor.network.register_forward_hook(lambda *_: seen.append(torch.get_float32_matmul_precision()))
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        extractor.features(pictures())
+        assert (set(seen), torch.get_float32_matmul_precision()) == ({"highest"}, "high")
+    finally:
+        torch.set_float32_matmul_precision(before)

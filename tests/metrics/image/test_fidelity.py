@@ -86,3 +86,10 @@ def test_errors():
         frechet_distance(a, b[:, :5])
     with pytest.raises(SynthgenError, match="at least 2 images"):
         kernel_distance(a, b[:1])
+
+
+def test_a_million_features_are_taken_in_blocks():
+    random = np.random.default_rng(3)
+    a, b = random.normal(size=(20_000, 5)), random.normal(0.1, 1.2, size=(9_000, 5))
+    assert frechet_distance(a, b) == pytest.approx(by_matrix_root(a, b), abs=1e-9)
+    assert frechet_distance(a.astype(np.float32), b) == pytest.approx(by_matrix_root(a, b), abs=1e-5)

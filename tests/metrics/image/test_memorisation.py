@@ -6,7 +6,13 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial.distance import cdist
 
 from synthgen.errors import SynthgenError
-from synthgen.metrics.image.memorisation import exchange_test, leaning, memorisation
+from synthgen.metrics.image.memorisation import (
+    exchange_test,
+    leaning,
+    memorisation,
+    reach_of_real,
+    thumbnails,
+)
 from synthgen.metrics.neighbours import nearest_neighbours
 
 
@@ -151,3 +157,45 @@ def test_errors():
         memorisation(images, images[:4], images)
     with pytest.raises(SynthgenError, match=r"synthetic images have shape \(1, 8, 4\)"):
         memorisation(images, images, images[..., :4])
+
+
+def test_all_training_images_are_searched():
+    random = np.random.default_rng(9)
+    train, holdout, synthetic = pictures(6000, random), pictures(300, random), pictures(400, random)
+    synthetic[:80] = train[random.permutation(6000)[:80]]
+    found = memorisation(train, holdout, synthetic)
+    assert 0.2 <= found.copied.value < 0.25
+    assert (found.distances == 0).all()
+    few = memorisation(train, holdout, synthetic, references=600)
+    assert few.copied.value < 0.1
+
+
+def test_what_real_images_reach_may_be_known_already():
+    random = np.random.default_rng(10)
+    train, holdout, synthetic = pictures(200, random), pictures(100, random), pictures(100, random)
+    reach = reach_of_real(train, holdout, queries=50, seed=3)
+    assert reach.shape == (50,)
+    found, again = (memorisation(train, holdout, synthetic, queries=50, seed=3, real=real) for real in (None, reach))
+    assert found.copied == again.copied
+    assert found.ratio == again.ratio
+
+
+def test_large_images_are_compared_as_thumbnails():
+    random = np.random.default_rng(11)
+    train, holdout, synthetic = (
+        np.repeat(np.repeat(pictures(count, random, 16), 9, 2), 9, 3) for count in (300, 200, 200)
+    )
+    assert train.shape[2:] == (144, 144)
+    small = thumbnails(train)
+    assert small.shape == (300, 1, 48, 48)
+    assert small.dtype == np.uint8
+    np.testing.assert_array_equal(small[..., ::3, ::3], train[..., ::9, ::9])
+    noise = random.integers(-40, 41, (20, 1, 144, 144))
+    synthetic[:20] = np.clip(train[:20] + noise, 0, 255)
+    found = memorisation(train, holdout, synthetic, pairs=20)
+    assert found.p_value < 0.01
+    assert sorted(found.synthetic) == list(range(20))
+    assert (found.synthetic == found.training).all()
+    assert (found.distances > 1000).all()  # at full size, where they are no exact copies
+    odd = thumbnails(pictures(2, random, 131))
+    assert odd.shape == (2, 1, 43, 43)

@@ -181,3 +181,14 @@ def test_a_damaged_classifier_is_trained_again(tmp_path):
     with pytest.warns(UserWarning, match="damaged"):
         assert domain_classifier(images, labels, 10, cache=tmp_path).digest == whole.digest
     assert domain_classifier(images, labels, 10, cache=tmp_path).digest == whole.digest
+
+
+def test_names_that_no_file_may_have_and_users_without_a_home(tmp_path, monkeypatch):
+    images = pictures()
+    for _ in range(2):
+        domain_classifier(images, None, 0, name="x" * 300, cache=tmp_path)
+    assert len(files(tmp_path)) == 1
+    monkeypatch.delenv("SYNTHGEN_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "expanduser", lambda _: (_ for _ in ()).throw(RuntimeError("no home")))
+    assert cache_folder().is_absolute()

@@ -6,6 +6,7 @@ from synthgen.metrics.image.fidelity import frechet_distance
 from synthgen.metrics.image.memorisation import memorisation
 from synthgen.metrics.image.utility import DownstreamAccuracy
 from synthgen.metrics.intervals import Estimate
+from synthgen.reports.image.fidelity import _kernel
 from synthgen.reports.image.pictures import channels_shown, picture
 from synthgen.reports.image.report import image_report
 from synthgen.reports.image.verdicts import _utility
@@ -175,3 +176,39 @@ def test_guessing_the_largest_class_is_of_no_use():
     assert uses(0.94, 0.94).level == "good"
     assert uses(0.90, 0.90).level == "unknown"
     assert "too small to tell them apart" in uses(0.91, 0.94, reach=0.05).text
+
+
+def test_classes_that_real_images_do_not_have_are_not_missed(classifier):
+    few = [(images[own < 2], own[own < 2]) for images, own in digits()]
+    report = image_report(few[0], few[1], few[1], classes=CLASSES, name="two", classifier=classifier)
+    assert not any("no synthetic image" in one.text for one in report.findings)
+    ones = few[1][0][few[1][1] == 1], few[1][1][few[1][1] == 1]
+    report = image_report(few[0], few[1], ones, classes=CLASSES, name="two", classifier=classifier)
+    assert [one.text for one in report.findings if "no synthetic" in one.text] == [
+        "digit 0: no synthetic image was made for it."
+    ]
+
+
+def test_a_small_holdout_tells_nothing_apart(classifier):
+    (train, labels), (holdout, others) = digits()
+    levels = set()
+    for start in range(0, 120, 12):
+        part = slice(start, start + 12)
+        fresh = slice(start + 150, start + 162)
+        sides = (holdout[part], others[part]), (holdout[fresh], others[fresh])
+        found = image_report((train, labels), *sides, classes=CLASSES, name="digits", classifier=classifier)
+        verdict = next(one for one in found.verdicts if one.face == "fidelity")
+        levels.add(verdict.level)
+        if verdict.level != "good":
+            assert "too small to tell them apart" in verdict.text
+    assert len(levels) > 1
+
+
+@pytest.mark.parametrize(("count", "shift"), [(100, 0.0), (100, 0.5), (1500, 0.3)])
+def test_the_kernel_distances_interval_is_as_wide_as_sides_differ(count, shift):
+    random = np.random.default_rng(1)
+    known = random.normal(size=(4000, 8)).astype(np.float32)
+    found = [_kernel(random.normal(shift, 1, size=(count, 8)).astype(np.float32), known, seed) for seed in range(40)]
+    spread = np.std([one.value for one in found], ddof=1)
+    claimed = np.median([(one.high - one.low) / 2 / 1.96 for one in found])
+    assert 0.6 < claimed / spread < 1.7
