@@ -115,7 +115,7 @@ def _moments(features: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArr
     rows = max(4 * features.shape[1], 8192)  # many more than R has, which is decomposed again with each block
     for start in range(0, len(features), rows):
         block = features[start : start + rows].astype(np.float64) - mean
-        root = np.linalg.qr(np.vstack([root, block]), mode="r")
+        root = np.linalg.qr(np.concatenate([root, block]), mode="r")
     return mean, root / np.sqrt(len(features) - 1)
 
 
