@@ -55,6 +55,14 @@ def test_all_see_as_many_images_however_many_there_are(monkeypatch):
     assert budgets == [1000, 1000, 1000]
 
 
+def test_images_of_one_class_teach_its_name():
+    (images, labels), holdout = digits()
+    sevens = images[labels == 7], labels[labels == 7]
+    found = downstream_accuracy((images[:300], labels[:300]), holdout, sevens, 10, budget=640)
+    assert found.tstr == proportion(int((holdout[1] == 7).sum()), len(holdout[1]))
+    assert found.both.value > found.tstr.value
+
+
 def test_errors():
     (images, labels), holdout = digits()
     with pytest.raises(SynthgenError, match="expected labels 0 to 4, found 0 to 9"):
