@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-__all__ = ["LEVEL", "Estimate", "bootstrapped", "proportion"]
+__all__ = ["LEVEL", "Estimate", "bootstrapped", "clustered_proportion", "proportion"]
 
 LEVEL = 0.95
 
@@ -60,6 +60,23 @@ def bootstrapped(
     reach = stats.norm.ppf((1 + LEVEL) / 2) * error
     low, high = np.clip([value - reach, value + reach], *limits)
     return Estimate(value, float(low), float(high))
+
+
+def clustered_proportion(hits: NDArray[np.bool_], clusters: NDArray[np.integer]) -> Estimate:
+    """A share of rows that are no independent witnesses, as those of one cluster hit or miss together.
+
+    Wilson's interval of as many independent trials as would spread like the clusters do (Kish's design effect).
+
+    Args:
+        hits: Which rows count, shape (rows,).
+        clusters: Number of each row's cluster, 0 or more, shape (rows,).
+    """
+    rows, value = len(hits), float(hits.mean())
+    variance = (np.bincount(clusters, hits - value) ** 2).sum() / rows**2
+    alone = value * (1 - value) / rows
+    trials = max(1, round(rows * min(1.0, alone / variance))) if variance > 0 else rows
+    found = proportion(round(value * trials), trials)
+    return Estimate(value, min(found.low, value), max(found.high, value))
 
 
 def proportion(hits: int, trials: int) -> Estimate:

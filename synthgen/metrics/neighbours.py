@@ -10,6 +10,7 @@ from synthgen.errors import SynthgenError
 __all__ = ["PRDC", "chunks", "nearest_neighbours", "prdc"]
 
 CHUNK = 2**24  # distances held at once
+SOME = 1000  # points that the middle of a cloud is taken from
 
 
 class PRDC(NamedTuple):
@@ -92,7 +93,8 @@ def chunks(rows: int, width: int) -> list[slice]:
 def _candidates(query: NDArray, reference: NDArray, count: int) -> NDArray[np.int64]:
     """Indices, ascending, of the `count` nearest by |q|² + |r|² − 2 q·r: fast, but inexact where q is near r."""
     dtype = np.float32 if reference.dtype == np.uint8 else np.float64  # enough to rank grey levels
-    centre = reference.mean(0, dtype=np.float64).astype(dtype)
+    # A median, as a single point that lies very far off would move a mean so far that no digits are left.
+    centre = np.median(reference[:: -(-len(reference) // SOME)], axis=0).astype(dtype)
     query = query.astype(dtype) - centre
     nearest = np.full((len(query), count), np.inf, dtype)
     indices = np.zeros((len(query), count), np.int64)

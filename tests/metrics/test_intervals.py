@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from synthgen.metrics.intervals import bootstrapped, proportion
+from synthgen.metrics.intervals import bootstrapped, clustered_proportion, proportion
 
 
 def test_a_mean_has_the_interval_of_its_standard_error():
@@ -64,3 +64,19 @@ def test_a_share_of_nothing_is_undefined():
     found = proportion(0, 0)
     assert math.isnan(found.value)
     assert (found.low, found.high) == (0, 1)
+
+
+def test_rows_of_one_cluster_are_one_witness():
+    random = np.random.default_rng(0)
+    hits = random.random(400) < 0.3
+    alone = clustered_proportion(hits, np.arange(400))
+    assert alone.value == hits.mean()
+    plain = proportion(int(hits.sum()), 400)
+    assert (alone.low, alone.high) == pytest.approx((plain.low, plain.high), abs=1e-3)
+    # Ten copies of forty rows say as much as forty rows.
+    few = clustered_proportion(np.repeat(hits[:40], 10), np.repeat(np.arange(40), 10))
+    expected = proportion(int(hits[:40].sum()), 40)
+    assert (few.low, few.high) == pytest.approx((expected.low, expected.high), abs=0.01)
+    none = clustered_proportion(np.zeros(50, bool), np.arange(50) // 5)
+    assert (none.value, none.low) == (0, 0)
+    assert 0 < none.high < 0.1

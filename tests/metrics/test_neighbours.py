@@ -91,3 +91,11 @@ def test_errors():
         prdc(a, b[:, :5])
     with pytest.raises(SynthgenError, match="5 neighbours were asked for among 3"):
         nearest_neighbours(a, b[:3], 5)
+
+
+def test_a_point_very_far_off_does_not_blur_the_others():
+    random = np.random.default_rng(0)
+    query, reference = random.random((200, 4)), random.random((1000, 4))
+    reference[7, 2] = 1e12
+    expected = np.linalg.norm(query[:, None] - reference, axis=2).argmin(1)
+    assert (nearest_neighbours(query, reference)[1][:, 0] == expected).all()

@@ -16,6 +16,7 @@ from synthgen.errors import SynthgenError, nearest
 from synthgen.layout import Column, TableSchema
 
 __all__ = [
+    "as_written",
     "checked",
     "feature_matrices",
     "joint_codes",
@@ -45,17 +46,38 @@ def checked(frame: pd.DataFrame, schema: TableSchema, side: str) -> pd.DataFrame
     words = [
         column.name
         for column in schema
-        if any(isinstance(category, str) for category in column.categories)
-        and pd.api.types.is_numeric_dtype(frame[column.name])
+        if any(isinstance(category, str) for category in column.categories) and _holds_numbers(frame[column.name])
     ]
     return frame.assign(**{name: _as_words(frame[name]) for name in words}) if words else frame
 
 
+def _holds_numbers(series: pd.Series) -> bool:
+    if series.dtype != object:
+        return pd.api.types.is_numeric_dtype(series)
+    return pd.api.types.infer_dtype(series, skipna=True) in (
+        "integer",
+        "floating",
+        "mixed-integer",
+        "mixed-integer-float",
+    )
+
+
 def _as_words(series: pd.Series) -> pd.Series:
     """Numbers as they were written: a whole one without the decimals that missing cells beside it brought."""
-    if pd.api.types.is_float_dtype(series) and (series.dropna() % 1 == 0).all():
+    present = series.dropna()
+    if pd.api.types.is_float_dtype(series) and ((present % 1 == 0) & (present.abs() < 2**63)).all():
         series = series.astype("Int64")
     return series.astype(object).where(series.isna(), series.astype(str))
+
+
+def as_written(series: pd.Series) -> pd.Series:
+    """A column of 32-bit floats as the decimal numbers that they stand for: 0.1, and not 0.10000000149."""
+    if str(series.dtype).lower() not in ("float16", "float32"):
+        return series
+    narrow = series.to_numpy(dtype=str(series.dtype).lower(), na_value=np.nan)
+    # The shortest decimals that a narrow float is written by, a distinct value at a time.
+    values, inverse = np.unique(narrow, return_inverse=True)
+    return pd.Series(values.astype(str).astype(np.float64)[inverse], index=series.index, name=series.name)
 
 
 def numbers(series: pd.Series) -> NDArray[np.float64]:
@@ -69,7 +91,7 @@ def numbers(series: pd.Series) -> NDArray[np.float64]:
     if series.dtype.kind == "m":  # whatever unit each file's reader chose
         return series.dt.total_seconds().to_numpy(np.float64)
     try:
-        values = pd.to_numeric(series).to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
+        values = pd.to_numeric(as_written(series)).to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
     except (ValueError, TypeError) as error:
         raise SynthgenError(f"column {series.name!r} is numerical, but holds something else: {error}") from error
     values[~np.isfinite(values)] = np.nan
@@ -89,7 +111,7 @@ def value_codes(columns: Sequence[pd.Series], known: Sequence[Any] = ()) -> tupl
     seen = {value: code for code, value in enumerate(dict.fromkeys(known))}
     found = []
     for column in columns:
-        codes, uniques = pd.factorize(column)  # −1 where missing
+        codes, uniques = pd.factorize(as_written(column))  # −1 where missing
         # A Python dictionary is what makes 1, 1.0 and True one key; it is asked once a distinct value, not once a row.
         lookup = np.array([*(seen.setdefault(value, len(seen)) for value in uniques.tolist()), -1], dtype=np.int64)
         found.append(lookup[codes])

@@ -1,7 +1,8 @@
 """Can a classifier tell synthetic rows from real ones: classifier two-sample tests (Lopez-Paz and Oquab, 2017).
 
 Both figures here train boosted trees, score every row by trees that did not see it, and look at the area under the ROC
-curve. They are different figures: `detector_auc` is one area over all rows, `c2st` is what published tables report.
+curve. They are different figures: `detector_auc` is one area over all rows, `c2st` a mean over folds, as published tables
+have it.
 """
 
 from collections.abc import Callable
@@ -83,12 +84,14 @@ def detector_estimate(
 def c2st(real: pd.DataFrame, synthetic: pd.DataFrame, schema: TableSchema, seed: int = 0, rows: int = ROWS) -> C2ST:
     """1 − mean over 3 stratified folds of (max(½, AUC) · 2 − 1), in [0, 1]; 1 is best: no fold tells the sides apart.
 
-    The figure of the tabular diffusion papers (Zhang et al., 2024; Shi et al., 2025), as SDMetrics computes it for a
-    classifier's scores. The classifier is XGBoost's `XGBClassifier` with its defaults and random state 0, categories
-    one-hot, missing numbers as they are; where `xgboost` is not installed (the extra `protocol`), scikit-learn's trees
-    of `detector_auc`, categories as integer codes. The result says which. The published protocol hands it the
-    training rows and as many synthetic ones, so that copies of them score best: it says nothing of privacy. As each
-    fold counts at least ½, chance alone puts it a little under 1. The interval is as in `detector_estimate`.
+    SDMetrics' formula for a classifier's scores, which the tabular diffusion papers (Zhang et al., 2024; Shi et al.,
+    2025) apply to a logistic regression: that saturates near 1, and their C2ST does not compare with this one. The
+    classifier here is that of a later rerun of their models (arXiv 2603.23016): XGBoost's `XGBClassifier` with its
+    defaults and random state 0, categories one-hot, missing numbers as they are; where `xgboost` is not installed (the
+    extra `protocol`), scikit-learn's trees of `detector_auc`, categories as integer codes. The result says which. The
+    protocol hands it the training rows and as many synthetic ones, so that copies of them score best: it says nothing
+    of privacy. As each fold counts at least ½, chance alone puts it a little under 1. The interval is as in
+    `detector_estimate`.
 
     Args:
         real: Real rows.

@@ -69,6 +69,8 @@ def learning_efficacy(
     except ImportError:
         raise SynthgenError("published efficacy is defined by XGBoost: install synthgen[protocol]") from None
     column = schema[target]
+    if len(schema) < 2:
+        raise SynthgenError(f"there is no column beside the target {target!r} to predict it from")
     frames = [checked(frame, schema, side) for frame, side in ((learned, "training"), (holdout, "holdout"))]
     features = one_hot_matrix(frames, [other for other in schema if other.name != target])
     if column.numerical:
@@ -81,6 +83,11 @@ def learning_efficacy(
     learn, judge = (rows[np.isfinite(y[rows])] for rows in (learn, judge))
     if min(len(learn), len(judge)) < 10:
         raise SynthgenError(f"target {target!r}: expected 10 rows of each table, found {len(learn)} and {len(judge)}")
+    if column.numerical and np.ptp(y[judge]) == 0:
+        raise SynthgenError(
+            f"target {target!r}: its logarithm, of values cut to 1 to {HIGHEST:,} as published figures take it, is the "
+            "same in all rows of the holdout: there is nothing to predict"
+        )
     if not column.numerical and len(np.unique(y[judge])) < 2:
         raise SynthgenError(f"target {target!r} has one class only in the holdout: expected two or more")
     learn = np.random.default_rng(seed).permutation(learn)

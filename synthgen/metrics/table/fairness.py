@@ -144,16 +144,17 @@ def group_scores(
         resamples: Of the judged rows, for the intervals.
 
     Raises:
-        SynthgenError: When one of them is not a column, there is none, a table has no rows, or no group is large
-            enough.
+        SynthgenError: When one of them is not a column, there is none, a table has no rows, or fewer than two groups
+            are large enough.
     """
     sides = [checked(real, schema, "real"), checked(holdout, schema, "holdout").iloc[predictions.rows]]
     (_, codes), names = _groups(sides, schema, columns)
     rows = np.bincount(codes, minlength=len(names))
     counted = np.flatnonzero(rows[codes] >= smallest)
-    if not len(counted):
+    if (large := int((rows >= smallest).sum())) < 2:
         raise SynthgenError(
-            f"no group by {', '.join(columns)} has {smallest} judged rows: the largest has {rows.max()}"
+            f"expected two groups by {', '.join(columns)} of {smallest} judged rows or more, found {large}: the "
+            f"largest has {rows.max()}"
         )
     metrics = _metrics(predictions, multiplicities(len(codes), seed=seed, resamples=resamples))
     frame = MetricFrame(
@@ -213,12 +214,17 @@ def _metrics(
 
 
 def _largest_differences(values: dict[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
-    """Largest less smallest over groups where defined, shape (r,), by the field's names; some span several figures."""
+    """Largest less smallest over groups where defined, shape (r,), by the field's names; some span several figures.
+
+    NaN where fewer than two groups have a figure: there is nothing to compare.
+    """
     named: dict[str, NDArray[np.float64]] = {}
     for name, found in values.items():
         defined = np.isfinite(found)
-        gap = np.where(defined, found, -np.inf).max(0) - np.where(defined, found, np.inf).min(0)
-        gap[~defined.any(0)] = np.nan
+        compared = defined.sum(0) > 1
+        gap = np.full(found.shape[1], np.nan)
+        ends = np.where(defined, found, -np.inf).max(0), np.where(defined, found, np.inf).min(0)
+        np.subtract(*ends, out=gap, where=compared)
         if name.startswith("selection rate"):
             name = "demographic parity"
         elif name in ("true positive rate", "false positive rate"):

@@ -167,7 +167,7 @@ def _cramers_v(a: NDArray[np.int64], b: NDArray[np.int64]) -> float:
 def _correlation_ratio(values: NDArray[np.float64], codes: NDArray[np.int64]) -> float:
     present = ~np.isnan(values)
     values, codes = values[present], codes[present]
-    if not len(values):
+    if not len(values) or values.min() == values.max():  # whose mean may differ from it by a rounding
         return 0.0
     centred = values - values.mean()
     total = (centred**2).sum()

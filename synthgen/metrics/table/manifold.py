@@ -40,6 +40,9 @@ def alpha_precision_beta_recall(
 ) -> AlphaBeta:
     """Alpha-precision and beta-recall of Alaa et al. (2022), in the naive variant of synthcity, which papers report.
 
+    Theirs leave out the last of the one-hot columns, usually one class of the target, which synthcity takes for the
+    target itself.
+
     Rows are points as there: numbers scaled to [0, 1] by the smallest and largest real one, categories one-hot. With
     αₖ = k / 29 for k = 0 … 29 and Q(αₖ) the αₖ-quantile,
 

@@ -100,9 +100,8 @@ def total_variation(a: NDArray[np.int64], b: NDArray[np.int64], size: int) -> fl
 def _triples(columns: int, most: int, seed: int) -> NDArray[np.int64]:
     """Distinct triples a < b < c of column numbers, shape (count, 3), those that share a pair a, b together."""
     possible = comb(columns, 3)
-    ranks = np.arange(possible)
-    if possible > most:
-        ranks = np.random.default_rng(seed).choice(possible, most, replace=False)
+    random = np.random.default_rng(seed)
+    ranks = random.choice(possible, most, replace=False) if possible > most else np.arange(possible)
     # The combinatorial number system: a triple's rank is C(c, 3) + C(b, 2) + C(a, 1).
     n = np.arange(columns + 1)
     twos, threes = n * (n - 1) // 2, n * (n - 1) * (n - 2) // 6

@@ -11,9 +11,9 @@ from scipy import stats
 
 from synthgen.errors import SynthgenError, nearest
 from synthgen.layout import TableSchema
-from synthgen.metrics.intervals import LEVEL, Estimate, proportion
+from synthgen.metrics.intervals import LEVEL, Estimate, clustered_proportion, proportion
 from synthgen.metrics.neighbours import nearest_neighbours
-from synthgen.metrics.table.columns import checked, value_codes
+from synthgen.metrics.table.columns import as_written, checked, value_codes
 from synthgen.metrics.table.distances import RowEmbedding
 from synthgen.metrics.table.scores import with_spread
 
@@ -126,12 +126,12 @@ def closest_records(
     threshold = float(np.quantile(real_distances, near, method="inverted_cdf"))
     p_value, count, hits = _test(distances, found[:, 0], sides_of, _rarity(real, schema)[rows])
     return ClosestRecords(
-        near_copies=proportion(int((to_train <= threshold).sum()), len(asked)),
-        near_holdout=proportion(int((to_holdout <= threshold).sum()), len(asked)),
+        near_copies=clustered_proportion(to_train <= threshold, found[:, 0]),
+        near_holdout=clustered_proportion(to_holdout <= threshold, found[:, 0]),
         near_real=proportion(int((real_distances <= threshold).sum()), len(held)),
         threshold=threshold,
         share=_share(to_train, to_holdout, found[:, 0]),
-        ratio=_ratio(to_train, to_holdout, random),
+        ratio=_ratio(to_train, to_holdout, found[:, 0], random),
         p_value=p_value,
         nearest=count,
         nearest_in_training=hits,
@@ -139,7 +139,9 @@ def closest_records(
 
 
 def copied_rows(train: pd.DataFrame, other: pd.DataFrame) -> Estimate:
-    """Share of `other`'s rows that occur exactly in `train`, in [0, 1], with Wilson's interval.
+    """Share of `other`'s rows that occur exactly in `train`, in [0, 1], with an interval.
+
+    Rows of `other` that are equal meet the same training row or none, and are one witness to the interval.
 
     Rows are equal when every cell is: 1 equals 1.0, missing equals missing, categories count by value, and the order of
     columns does not matter. Set beside the same share for held-out real rows: data with few columns repeats itself
@@ -161,7 +163,8 @@ def copied_rows(train: pd.DataFrame, other: pd.DataFrame) -> Estimate:
         pd.util.hash_pandas_object(pd.DataFrame(dict(enumerate(side))), index=False).to_numpy()
         for side in zip(*aligned)
     ]
-    return proportion(int(np.isin(hashes[1], hashes[0]).sum()), len(other))
+    _, equal = np.unique(hashes[1], return_inverse=True)
+    return clustered_proportion(np.isin(hashes[1], hashes[0]), equal)
 
 
 def _sample(frame: pd.DataFrame, rows: int, random: np.random.Generator) -> pd.DataFrame:
@@ -234,11 +237,18 @@ def _share(to_train: NDArray[np.float64], to_holdout: NDArray[np.float64], found
     return Estimate(value, float(max(value - reach, 0)), float(min(value + reach, 1)))
 
 
-def _ratio(to_train: NDArray[np.float64], to_holdout: NDArray[np.float64], random: np.random.Generator) -> Estimate:
-    """Of medians; 1 where both are 0. The interval is that of resampled synthetic rows."""
-    rows = len(to_train)
-    picked = np.vstack([np.arange(rows), random.integers(rows, size=(RESAMPLES, rows))])
-    near, far = (np.median(side[picked], axis=1) for side in (to_train, to_holdout))
+def _ratio(
+    to_train: NDArray[np.float64],
+    to_holdout: NDArray[np.float64],
+    found: NDArray[np.int64],
+    random: np.random.Generator,
+) -> Estimate:
+    """Of medians; 1 where both are 0. The interval is that of resampled clusters: rows of one nearest real row."""
+    _, cluster = np.unique(found, return_inverse=True)
+    count = int(cluster.max()) + 1
+    times = [np.bincount(random.integers(count, size=count), minlength=count)[cluster] for _ in range(RESAMPLES)]
+    picked = [np.arange(len(found)), *(np.repeat(np.arange(len(found)), one) for one in times)]
+    near, far = (np.array([np.median(side[rows]) for rows in picked]) for side in (to_train, to_holdout))
     ratio = np.full(len(picked), np.inf)
     np.divide(near, far, out=ratio, where=far > 0)
     ratio[near == far] = 1
@@ -247,8 +257,9 @@ def _ratio(to_train: NDArray[np.float64], to_holdout: NDArray[np.float64], rando
 
 def _aligned(a: pd.Series, b: pd.Series) -> list[NDArray[Any]]:
     """Two columns in one dtype, equal where their values are."""
+    a, b = as_written(a), as_written(b)
     kinds = {series.dtype.kind for series in (a, b) if isinstance(series.dtype, np.dtype)}
-    if all(isinstance(series.dtype, np.dtype) for series in (a, b)) and kinds <= set("iufb"):
+    if all(isinstance(series.dtype, np.dtype) for series in (a, b)) and kinds <= set("ifb"):
         if kinds <= set("ib"):  # a float cannot tell large identifiers apart
             return [series.to_numpy(np.int64) for series in (a, b)]
         values = [series.to_numpy(np.float64) + 0.0 for series in (a, b)]  # + 0 turns −0.0 into 0.0

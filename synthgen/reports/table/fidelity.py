@@ -57,7 +57,7 @@ def add_marginals(report: Report, sides: Sides) -> None:
     kinds = [kind for kind in kinds if len(sides.schema) >= kind[3]]
     for name, metric, about, _ in kinds:
         value = metric(sides.train, sides.synthetic, sides.schema)
-        whole = f"{about} Of all rows, as papers give it: the floor stands at holdout size."
+        whole = f"{about} Of all rows: the floor stands at holdout size."
         report.figures.append(error(name, value, description=about if sides.holdout is None else whole))
     if sides.holdout is None:
         return
@@ -117,7 +117,7 @@ def add_detection(report: Report, sides: Sides) -> None:
             np.nan,
             "fidelity",
             "higher",
-            f"1 − mean over 3 folds of (max(½, AUC) · 2 − 1) by {judged.classifier}: the papers' figure, of "
+            f"1 − mean over 3 folds of (max(½, AUC) · 2 − 1) by {judged.classifier}, of "
             f"{min(len(sides.train), len(sides.synthetic), ROWS):,} training rows against as many synthetic ones. "
             "Copies of them score best, and figures by other classifiers do not compare.",
         ).measured(judged)

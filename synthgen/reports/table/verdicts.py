@@ -1,5 +1,6 @@
 """The four faces of a synthetic table in plain words."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from synthgen.metrics.table.fairness import Representation
@@ -146,7 +147,11 @@ def _fairness(report: Report, sensitive: Sequence[str], vanished: Sequence[str])
     if vanished:
         said += f" Gone are: {'; '.join(vanished[:3])}{' and others' if len(vanished) > 3 else ''}."
         level = "mixed" if level == "good" else level
-    treated = [one for one in report.figures if one.face == "fairness" and one.reference is not None]
+    treated = [
+        one
+        for one in report.figures
+        if one.face == "fairness" and one.reference is not None and math.isfinite(one.value - one.reference)
+    ]
     widened = [one for one in treated if one.low is not None and one.reference is not None and one.low > one.reference]
     if widened:
         first = widened[0]

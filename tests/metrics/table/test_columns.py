@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 
 from synthgen.errors import SynthgenError
-from synthgen.metrics.table.columns import joint_codes, numbers, value_codes
+from synthgen.metrics.table.columns import checked, joint_codes, numbers, value_codes
+from tests.tables import schema_of
 
 
 def test_values_count_by_what_they_equal():
@@ -43,3 +44,11 @@ def test_huge_columns_do_not_make_huge_tables():
     assert cells == 3
     assert a[0] == b[0]
     assert len({a[0], a[1], b[1]}) == 3
+
+
+def test_numbers_among_words_are_words():
+    schema = schema_of(pd.DataFrame({"code": ["1", "2", "x"]}))
+    found = checked(pd.DataFrame({"code": pd.Series([1, 2, "x"], dtype=object)}), schema, "synthetic")
+    assert found["code"].tolist() == ["1", "2", "x"]
+    large = checked(pd.DataFrame({"code": [1e20, np.nan]}), schema, "synthetic")
+    assert large["code"].tolist()[0] == "1e+20"

@@ -126,7 +126,8 @@ def test_c2st_is_the_protocol_by_hand(two_samples):
     assert found.value == pytest.approx(1 - np.mean(scores), abs=1e-3)
 
 
-def test_c2st_of_independent_columns_is_the_published_one_on_adult():
+def test_c2st_of_independent_columns_is_that_of_the_rerun_on_adult():
+    """arXiv 2603.23016, by XGBoost."""
     pytest.importorskip("xgboost", reason="the extra 'protocol' is not installed")
     folder = os.environ.get("SYNTHGEN_DATA")
     if not folder:

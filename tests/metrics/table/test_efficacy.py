@@ -84,3 +84,14 @@ def test_without_xgboost_it_says_what_to_install(monkeypatch):
     frame = people(50, 0)
     with pytest.raises(SynthgenError, match=r"install synthgen\[protocol\]"):
         learning_efficacy(frame, frame, schema_of(frame, "rich"), "rich")
+
+
+def test_a_target_whose_logarithm_is_constant_is_refused():
+    pytest.importorskip("xgboost", reason="the extra 'protocol' is not installed")
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": random.random(200), "churn": random.integers(0, 2, 200).astype(float)})
+    schema = schema_of(frame, "churn")
+    with pytest.raises(SynthgenError, match="target 'churn': its logarithm"):
+        learning_efficacy(frame, frame, schema, "churn")
+    with pytest.raises(SynthgenError, match="no column beside the target"):
+        learning_efficacy(frame[["churn"]], frame[["churn"]], schema_of(frame[["churn"]], "churn"), "churn")

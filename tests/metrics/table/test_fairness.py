@@ -234,8 +234,17 @@ def test_a_rate_without_rows_is_undefined_and_small_groups_are_left_out():
     assert math.isnan(rates["g b"])
     # Only the false positive rates of two groups can be compared: 0 and a third.
     assert found.differences["equalized odds difference"].value == pytest.approx(1 / 3)
-    with pytest.raises(SynthgenError, match="no group by g has 4 judged rows: the largest has 3"):
+    with pytest.raises(SynthgenError, match="expected two groups by g of 4 judged rows or more, found 0: the largest"):
         group_scores(predictions, holdout, holdout, schema_of(holdout), ["g"], smallest=4)
+    # What only one group has is no difference of 0.
+    alone = predictions.truth.copy()
+    alone[:3] = 0
+    odds = Predictions(predictions.rows, alone, predictions.predicted, (0, 1), 1)
+    found = group_scores(odds, holdout, holdout, schema_of(holdout), ["g"], smallest=3)
+    assert math.isnan(found.differences["AUC difference"].value)
+    one = holdout.assign(g="a")
+    with pytest.raises(SynthgenError, match="found 1: the largest has 7"):
+        group_scores(predictions, one, one, schema_of(holdout), ["g"], smallest=3)
 
 
 def test_the_positive_class_does_not_matter_to_the_differences(scored):

@@ -15,6 +15,7 @@ from synthgen.metrics.table.fidelity import (
     shape_error,
     trend_error,
 )
+from synthgen.metrics.table.privacy import copied_rows
 from tests.tables import people, schema_of
 
 
@@ -198,3 +199,19 @@ def test_the_trend_of_sdmetrics_report_bins_each_side_by_its_own_range(two_sampl
 def _shuffled(frame: pd.DataFrame) -> pd.DataFrame:
     """Every column by itself: the same shapes, no trends."""
     return pd.DataFrame({name: frame[name].sample(frac=1, random_state=i).to_numpy() for i, name in enumerate(frame)})
+
+
+@pytest.mark.parametrize("rows", [7, 100, 1000])
+def test_a_number_that_does_not_vary_goes_with_nothing(rows):
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": np.full(rows, 0.1), "c": random.choice(["a", "b"], rows)})
+    schema = schema_of(frame.assign(x=random.random(rows)))
+    assert correlation_matrix(frame, schema).loc["x", "c"] == 0
+
+
+@pytest.mark.parametrize("narrow", ["float32", "Float32"])
+def test_narrow_floats_are_the_decimals_that_they_stand_for(narrow):
+    wide = pd.DataFrame({"x": np.random.default_rng(0).choice([0, 0.1, 0.2, 0.3], 500)})
+    for real, other in ((wide.astype(narrow), wide), (wide, wide.astype(narrow))):
+        assert column_shapes(real, other, schema_of(wide))["x"] == 1
+        assert copied_rows(real, other).value == 1

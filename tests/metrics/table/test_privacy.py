@@ -213,3 +213,26 @@ def _several_times(rows: int, seed: int, *, by_row: bool = True) -> list[pd.Data
         order = random.permutation(len(real))
         train, holdout = real.iloc[order[: len(train)]], real.iloc[order[len(train) :]]
     return [train, holdout, synthetic]
+
+
+def test_large_whole_numbers_that_differ_are_no_copies():
+    one = pd.DataFrame({"key": np.array([2**60], dtype=np.uint64)})
+    assert copied_rows(one, pd.DataFrame({"key": np.array([2**60 + 1], dtype=np.int64)})).value == 0
+    assert copied_rows(one, pd.DataFrame({"key": np.array([2**60], dtype=np.int64)})).value == 1
+
+
+def test_chance_is_seldom_taken_for_copies_however_many_rows_are_drawn():
+    """Three draws of one distribution, a hundred synthetic rows for a real one: each real row is one witness."""
+    near = copied = 0
+    for seed in range(30):
+        random = np.random.default_rng(seed)
+        train, holdout, synthetic = (
+            pd.DataFrame({name: random.choice(list("abcdefgh"), rows) for name in "xyz"}) for rows in (100, 100, 10_000)
+        )
+        schema = schema_of(synthetic)
+        found = closest_records(train, holdout, synthetic, schema, seed=seed)
+        near += found.near_copies.low > found.near_holdout.high
+        exact = copied_rows(train, synthetic), copied_rows(holdout, synthetic)
+        copied += exact[0].low > exact[1].high
+    assert near <= 3
+    assert copied <= 3
