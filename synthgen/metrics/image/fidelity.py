@@ -5,6 +5,8 @@ over the same features and the same numbers of images: the Fréchet distance of 
 images too.
 """
 
+from typing import cast
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -111,11 +113,12 @@ def _check_clouds(a: NDArray[np.floating], b: NDArray[np.floating], least: int) 
 def _moments(features: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The mean, and R with Σ = RᵀR: a block at a time, so that a million images need no second copy of themselves."""
     mean = features.mean(0, dtype=np.float64)
-    root = np.empty((0, features.shape[1]))
+    root: NDArray[np.float64] = np.empty((0, features.shape[1]))
     rows = max(4 * features.shape[1], 8192)  # many more than R has, which is decomposed again with each block
     for start in range(0, len(features), rows):
         block = features[start : start + rows].astype(np.float64) - mean
-        root = np.linalg.qr(np.concatenate([root, block]), mode="r")
+        stacked = np.concatenate([root, block])
+        root = cast(NDArray[np.float64], np.linalg.qr(stacked, mode="r"))
     return mean, root / np.sqrt(len(features) - 1)
 
 

@@ -74,7 +74,8 @@ def downstream_accuracy(
             learned = train_classifier(images, labels, classes, seed, budget, progress=tell)
             reached.append(recognised(learned, *holdout))
     guessing = float(np.bincount(holdout[1]).max() / len(holdout[1]))
-    return DownstreamAccuracy(*reached, guessing)
+    trtr, tstr, both = reached
+    return DownstreamAccuracy(trtr, tstr, both, guessing)
 
 
 def _part(progress: Callable[[float], None], number: int, parts: int) -> Callable[[float], None]:

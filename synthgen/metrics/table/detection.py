@@ -1,8 +1,8 @@
 """Can a classifier tell synthetic rows from real ones: classifier two-sample tests (Lopez-Paz and Oquab, 2017).
 
 Both figures here train boosted trees, score every row by trees that did not see it, and look at the area under the ROC
-curve. They are different figures: `detector_auc` is one area over all rows, `c2st` a mean over folds, as published tables
-have it.
+curve. They are different figures: `detector_auc` is one area over all rows, `c2st` a mean over folds, as published
+tables have it.
 """
 
 from collections.abc import Callable

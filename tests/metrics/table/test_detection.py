@@ -36,7 +36,7 @@ def test_detector_sees_what_is_wrong(two_samples):
     assert detector_auc(real, _shuffled(other), schema) > 0.8
     assert detector_auc(real, other.assign(age=other["age"] + 0.5), schema) > 0.99
     assert detector_auc(real, other.assign(job="never seen"), schema) > 0.99
-    assert detector_auc(real, other.assign(pay=other["pay"].fillna(0)), schema) > 0.5
+    assert detector_auc(real, other.assign(pay=other["pay"].fillna(0)), schema) > 0.53
 
 
 def test_detector_weighs_both_sides_alike():
