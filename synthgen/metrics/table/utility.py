@@ -61,12 +61,12 @@ def utility(
     """Trains boosted trees to predict `target` from all other columns of three tables, and judges them on real rows.
 
     "TSTR" learns from synthetic rows, "TRTR" from real ones (train on synthetic or real, test on real; Esteban et al.,
-    2017), and "TRTR + synthetic" from both together. TRTR − TSTR is what the synthetic data costs; whether synthetic
-    rows add anything to real ones is TRTR + synthetic − TRTR. Trees are those of `boosted_classifier` and
-    `boosted_regressor`, categories integer codes, missing numbers as they are. A class that a training table lacks gets
-    probability 0; where a training table has one class only, every row gets it. Rows whose target is missing, or
-    infinite, are left out. Each model is trained once, and all of `scores` come from its predictions. They say nothing
-    of other targets, other models or other analyses.
+    2017), and "TRTR + synthetic" from both together. TRTR − TSTR is what the synthetic data costs where both tables
+    have as many rows; whether synthetic rows add anything to real ones is TRTR + synthetic − TRTR. Trees are those of
+    `boosted_classifier` and `boosted_regressor`, categories integer codes, missing numbers as they are. A class that a
+    training table lacks gets probability 0; where a training table has one class only, every row gets it. Rows whose
+    target is missing, or infinite, are left out. Each model is trained once, and all of `scores` come from its
+    predictions. They say nothing of other targets, other models or other analyses.
 
     Args:
         train: Real rows that the generator learned from.

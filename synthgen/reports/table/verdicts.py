@@ -17,6 +17,8 @@ NEARLY, PARTLY = 0.10, 0.25
 """By how much a detector's AUC may lie further from ½ than its floor to be good, or good in part."""
 KEPT, PARTLY_KEPT = 0.95, 0.80
 """Share of what TRTR reaches beyond guessing that TSTR keeps, for the same."""
+AS_MANY = 0.9
+"""Share of the training rows from which on synthetic rows are as many."""
 GAP, WIDE_GAP = 0.01, 0.05
 """By how much a group's share may be off beyond the floor, for the same."""
 
@@ -100,6 +102,9 @@ def _utility(report: Report, target: str | None, predictions: Mapping[str, Score
     )
     if made.high >= real.value:
         text += " The holdout is too small to tell them apart."
+    learned, had = report.facts["synthetic rows"], report.facts["training rows"]
+    if learned < AS_MANY * had:
+        text += f" It had {learned:,} rows to learn from instead of {had:,}: as many would say what they lack."
     return Verdict("utility", "mixed" if kept >= PARTLY_KEPT else "poor", text)
 
 

@@ -100,6 +100,13 @@ def test_all_scores_of_the_downstream_models_are_there(tables, report):
     assert report["TRTR + synthetic AUC"] == found["TRTR + synthetic"].estimates["AUC"].value
 
 
+def test_fewer_rows_to_learn_from_are_said_to_be_fewer(report, tables):
+    train, holdout, synthetic = tables
+    few = table_report(train, holdout, synthetic[:300], schema_of(train, target="rich"))
+    assert f"It had 300 rows to learn from instead of {len(train):,}" in verdict(few, "utility").text
+    assert "to learn from" not in verdict(report, "utility").text
+
+
 def test_a_face_that_is_bad_is_said_to_be(report):
     assert verdict(report, "fidelity").level == "mixed"
     assert "tell a part of the synthetic rows" in verdict(report, "fidelity").text
