@@ -32,7 +32,9 @@ def test_real_images_in_the_place_of_synthetic_ones_are_at_the_floor(data, tmp_p
     assert found["all"]["recognised"] == floor["all"]["recognised"] > 0.95
     assert found["all"]["memorisation ratio"] == pytest.approx(1)
     assert "FD-cnn-digits" in found["n=360"]
-    assert floor["classifier"]["name"] == "cnn-digits"
+    ((name, digest),) = judge_images.made_of(data).items()
+    assert name == "cnn-digits"
+    assert len(digest) == 12
 
 
 def test_copies_and_noise_are_seen_and_images_without_labels_have_no_figure_of_classes(data, tmp_path):
