@@ -93,6 +93,8 @@ def train(config: dict[str, Any], data: DataModule | None = None) -> Run:
     data = data or load_data(config)
     max_time = parse_time(config["max_time"])
     for key, least in (("max_samples", 1), ("validate_every", 1), ("seed", 0)):
+        if key == "validate_every" and config[key] is None:
+            continue
         if not isinstance(config[key], int) or config[key] < least:
             raise SynthgenError(f"{key}: found {config[key]!r}, expected at least {least}, a whole number")
     if config["name"] and (config["name"] in (".", "..") or Path(config["name"]).name != config["name"]):

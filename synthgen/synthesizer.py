@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from synthgen import __version__
 from synthgen.configuration import build, check_targets
@@ -235,7 +236,8 @@ class _Bounded(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.operations -= 1
-        if not any(isinstance(argument, torch.Tensor) for argument in args):  # else it is made of one that is there
+        # Else it is made of one that is there, or of several, as by `torch.cat`.
+        if not any(isinstance(argument, torch.Tensor) for argument in tree_leaves(args)):
             size = args[0] if args else ()
             self.elements -= prod(size) if isinstance(size, list | tuple) else int(size)
         if min(self.operations, self.elements) < 0:

@@ -53,6 +53,8 @@ class Optimization:
         warmup: Examples over which the learning rate rises.
         cooldown: Share of the stage over which it falls, 0 to 1.
         clip: Largest norm of the gradient; infinity clips none.
+        patience: Validations in a row without a lower loss after which the cool-down begins, as if the budget were such
+            that it began there; None waits for the budget's own.
     """
 
     lr: float = 1e-3
@@ -61,6 +63,7 @@ class Optimization:
     warmup: int = 20_000
     cooldown: float = 0.5
     clip: float = 1.0
+    patience: int | None = None
 
     def optimizer(self, module: nn.Module) -> torch.optim.Optimizer:
         """The optimizer over a module's parameters.
@@ -164,6 +167,13 @@ class Stage(nn.Module):
     #: Whether `validation_loss` says how good `trained` is. If not, the last weights are kept and not the best.
     validates: bool = True
 
+    @property
+    def plateau(self) -> tuple[int, float] | None:
+        """Validations without a better figure after which the stage goes on to its end, and the share of it that then is
+        still to come; None where it takes all of its budget.
+        """
+        return None
+
     def load_trained(self, state: dict[str, Tensor]) -> None:
         """Takes weights of `trained`, for sampling and as a start for training.
 
@@ -254,6 +264,12 @@ class GradientStage(Stage):
     def trained(self) -> nn.Module:
         """The average where there is one, else the module."""
         return self.module if self.average is None else self.average
+
+    @property
+    def plateau(self) -> tuple[int, float] | None:
+        """The optimization's patience and cool-down."""
+        patience = self.optimization.patience
+        return None if patience is None else (patience, self.optimization.cooldown)
 
     def load_trained(self, state: dict[str, Tensor]) -> None:
         """Both the module and its average."""

@@ -26,6 +26,9 @@ class Budget(Callback):
     the rest will hold. Schedules follow that number, it is saved with every checkpoint, and a run replayed with it as
     `max_samples` gives the same weights.
 
+    Where the last stage that takes examples has a `plateau`, it is watched for: once its validation loss has not fallen
+    for so long, what the run still learns is the stage's cool-down, and the budget is cut to that.
+
     Args:
         max_samples: Examples, over all processes.
         max_time: Seconds of training; wins over `max_samples`.
@@ -38,6 +41,9 @@ class Budget(Callback):
         self._clock = 0.0
         self._steps = 0
         self._warm: tuple[float, int] = (0.0, 0)
+        self._best = math.inf
+        self._stale = 0  # validations since
+        self._cut: int | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Fixes the budget where it is known."""
@@ -45,7 +51,7 @@ class Budget(Callback):
         if not any(stage.share for stage in pl_module.stages):
             pl_module.budget = 0  # closed forms alone: they see all data at once, and no example
         elif self.max_time is None:
-            pl_module.budget = self.max_samples
+            pl_module.budget = min(self.max_samples, self._cut or self.max_samples)
         trainer.should_stop = trainer.should_stop or self._spent(pl_module)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, *_: Any) -> None:
@@ -59,13 +65,31 @@ class Budget(Callback):
         if self._spent(pl_module):
             trainer.should_stop = True
 
+    def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Cuts the budget where the validation loss has ceased to fall."""
+        stage = pl_module.stage
+        # A budget cut short would end a stage that is not the last before it has learned all it can.
+        if self._cut is not None or stage is not pl_module.stages[-1] or stage.plateau is None:
+            return
+        patience, cooldown = stage.plateau
+        loss = float(trainer.callback_metrics.get("val/loss", math.nan))
+        self._stale = 0 if loss < self._best else self._stale + 1
+        self._best = min(self._best, loss)
+        if self._stale < patience:
+            return
+        begin, _ = pl_module.stage_span(len(pl_module.stages) - 1)
+        cut = begin + round((pl_module.samples_seen - begin) / (1 - cooldown))
+        if pl_module.budget is None or cut < pl_module.budget:
+            self._cut = pl_module.budget = cut
+
     def state_dict(self) -> dict[str, Any]:
-        """Seconds of training so far."""
-        return {"seconds": self.seconds}
+        """Seconds of training so far, and what is known of a plateau."""
+        return {"seconds": self.seconds, "best": self._best, "stale": self._stale, "cut": self._cut}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on counting."""
         self.seconds = state_dict["seconds"]
+        self._best, self._stale, self._cut = state_dict["best"], state_dict["stale"], state_dict["cut"]
 
     def _fix(self, trainer: Trainer, pl_module: Any, max_time: float) -> None:
         if pl_module.device.type == "cuda":

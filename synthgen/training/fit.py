@@ -24,6 +24,10 @@ from synthgen.training.stability import RolledBack, Stability
 
 __all__ = ["Fitted", "fit_model"]
 
+# Examples between two validations, and steps at least.
+_VALIDATE_EVERY = 100_000
+_LEAST_STEPS = 10
+
 # Lightning's remarks about choices that are made on purpose here.
 _EXPECTED_WARNINGS = (
     ".*does not have many workers.*",
@@ -74,7 +78,7 @@ def fit_model(
     *,
     callbacks: Iterable[Callback] = (),
     loggers: Iterable[Logger] = (),
-    validate_every: int = 100_000,
+    validate_every: int | None = None,
     saving: Saving | None = None,
     resume: bool = True,
 ) -> Fitted:
@@ -90,7 +94,8 @@ def fit_model(
         budget: When to end.
         callbacks: Besides those that save and end.
         loggers: Where metrics go.
-        validate_every: Examples between two validations.
+        validate_every: Examples between two validations; by default 100,000, or an epoch's where that is fewer and a
+            plateau is watched for.
         saving: When to save, and how much to keep.
         resume: Whether to go on from the folder's newest checkpoint that is whole.
 
@@ -99,6 +104,10 @@ def fit_model(
             memory does not suffice, or training is not stable.
         KeyboardInterrupt: Ctrl-C came twice.
     """
+    if validate_every is None:
+        epoch = max(len(data.train), _LEAST_STEPS * data.batch_size)
+        watched = any(stage.plateau for stage in model.stages)
+        validate_every = min(_VALIDATE_EVERY, epoch) if watched else _VALIDATE_EVERY
     if validate_every < 1:
         raise SynthgenError(f"validate_every: found {validate_every}, expected at least 1")
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its notes on hardware and tips

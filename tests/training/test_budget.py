@@ -119,6 +119,80 @@ def test_seconds_of_an_interrupted_run_go_on_counting(tmp_path):
     assert second.seconds > first.seconds + 15 * 0.005
 
 
+# Plateaus
+
+
+def watching(patience=2, lr=0.05, **options):
+    """A model whose loss falls at first and then no more, watched for that."""
+    optimization = Optimization(lr, warmup=0, cooldown=0.25, clip=1e9, patience=patience)
+    return one_stage(optimization=optimization, ema=averaged(), **options)
+
+
+class Losses(Callback):
+    """Notes examples seen and loss at every validation."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_validation_end(self, trainer, pl_module):
+        self.seen.append((pl_module.samples_seen, float(trainer.callback_metrics["val/loss"])))
+
+
+@pytest.mark.parametrize("patience", [1, 3])
+def test_where_the_loss_ceases_to_fall_the_cooldown_begins(tmp_path, patience):
+    model, losses = watching(patience), Losses()
+    options = {"data": Numbers(validation=60), "validate_every": 64, "callbacks": [losses]}
+    fitted = fit(model, tmp_path, budget=10**6, **options)
+    stale = next(
+        i
+        for i in range(patience, len(losses.seen))
+        if min(loss for _, loss in losses.seen[: i + 1])
+        not in [loss for _, loss in losses.seen[i - patience + 1 : i + 1]]
+    )
+    begun = losses.seen[stale][0]
+    assert fitted.budget == round(begun / 0.75)
+    assert fitted.budget <= fitted.samples_seen < fitted.budget + 16
+    totals = [context.total for context in model.stages[0].contexts]
+    assert totals.count(10**6) == begun / 16
+    assert set(totals) == {10**6, fitted.budget}
+
+
+def test_a_run_in_time_ends_at_its_plateau_too(tmp_path):
+    fitted = fit(watching(1), tmp_path, max_time=60, data=Numbers(validation=60), validate_every=64)
+    assert fitted.seconds < 30
+    assert fitted.samples_seen < fitted.budget + 16
+
+
+def test_a_budget_that_a_plateau_cut_stays_cut_when_the_run_goes_on(tmp_path):
+    options = {"budget": 10**6, "data": Numbers(validation=60), "validate_every": 64}
+    model = watching()
+    whole = fit(model, tmp_path / "whole", **options)
+    first = fit(watching(), tmp_path / "run", callbacks=[Stop(whole.budget - 64)], **options)
+    assert first.interrupted
+    resumed = watching()
+    second = fit(resumed, tmp_path / "run", **options)
+    assert (second.budget, second.samples_seen) == (whole.budget, whole.samples_seen)
+    assert same(weights(resumed), weights(model))
+
+
+def test_no_plateau_cuts_what_has_begun_to_cool_down_or_a_stage_before_the_last(tmp_path):
+    data = Numbers(validation=60)
+    fitted = fit(watching(1), tmp_path / "cool", budget=320, data=data, validate_every=256)
+    assert fitted.budget == 320
+    first = gradient_stage(optimization=Optimization(0.05, warmup=0, clip=1e9, patience=1))
+    model = Tiny([first, gradient_stage(share=0.25)])
+    assert fit(model, tmp_path / "two", budget=6400, data=data, validate_every=64).budget == 6400
+
+
+def test_without_a_word_it_validates_every_epoch_where_a_plateau_is_watched_for(tmp_path):
+    losses = Losses()
+    fit(watching(50), tmp_path / "watched", budget=1600, data=Numbers(rows=320, validation=60), callbacks=[losses])
+    assert [seen for seen, _ in losses.seen] == [320, 640, 960, 1280, 1600]
+    other = Losses()
+    fit(falling(), tmp_path / "other", budget=1600, data=Numbers(rows=320, validation=60), callbacks=[other])
+    assert [seen for seen, _ in other.seen] in ([], [1600])
+
+
 # Times as people write them
 
 

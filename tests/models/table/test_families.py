@@ -8,6 +8,7 @@ import torch
 import synthgen
 
 MODELS = {
+    "table/argn": ["network.width=32", "network.depth=1"],
     "table/copula": [],
     "table/ctgan": ["network.widths=[32,32]", "model.latent=8"],
     "table/tabdiff": ["network.width=32", "network.depth=1", "model.steps=4"],
@@ -88,6 +89,7 @@ def test_eight_rows_are_learned_by_heart(model):
     random = np.random.default_rng(3)
     rows = pd.DataFrame({name: random.permutation(list("abcdefgh")) for name in ("one", "two", "three")})
     more = {
+        "table/argn": ["network.width=64", "network.dropout=0"],
         "table/ctgan": ["model.dropout=0", "network.widths=[64,64]"],
         "table/tabdiff": ["network.width=64", "network.dropout=0", "model.optimization.weight_decay=0"],
         "table/tvae": ["network.widths=[64,64]", "model.beta=0.2", "model.latent=4"],

@@ -1,0 +1,228 @@
+"""ARGN: an any-order autoregressive network over the cells of a row."""
+
+import math
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from synthgen.errors import SynthgenError
+from synthgen.layout import TableLayout
+from synthgen.models.base import Model
+from synthgen.models.stages import EMA, Batch, ClosedFormStage, GradientStage, Optimization
+from synthgen.models.table.cells import RowCells
+from synthgen.networks.any_order import AnyOrderMLP, Marginals
+
+__all__ = ["ARGN"]
+
+# Log-deviations of the components of a number: narrow enough for what is all but equal, wide enough for all.
+_LOG_DEVIATIONS = (-6.0, 2.0)
+# Pairs of cells above which rows share an order: what looks at what takes more memory than the rows themselves.
+_PAIRS = 4096
+
+
+class ARGN(Model):
+    """Draws a row cell by cell, each from its distribution given the cells that are there.
+
+    One network learns the distribution of every cell given any others, by taking the cells of each training row in an
+    order of its own (Uria et al., 2014; over tables, Tiwald et al., 2025, "TabularARGN"). So any cells can be given,
+    and what is drawn then is exact: `condition`, imputation and prediction are one thing. A share of the rows is taken
+    in the order of the columns, which is the one that rows are drawn in, so that the network is at its best there.
+
+    The loss is the negative log-likelihood of rows, in nats; `val/loss` is that of the columns in their order. Numbers
+    count by their density on the codec's standard normal scale.
+
+    Args:
+        layout: What a row is made of.
+        network: (kinds of cells) to a network such as `AnyOrderMLP`.
+        optimization: How its weights are fitted.
+        ema: The average that sampling uses.
+        in_order: Share of rows whose cells are taken in the order of the columns, 0 to 1.
+
+    Raises:
+        SynthgenError: `in_order` is no share.
+    """
+
+    conditioning = "exact"
+    block_size = 8192
+
+    def __init__(
+        self,
+        layout: TableLayout,
+        network: Callable[..., AnyOrderMLP],
+        optimization: Optimization,
+        ema: EMA,
+        in_order: float = 0.5,
+    ) -> None:
+        if not 0 <= in_order <= 1:
+            raise SynthgenError(f"in_order: found {in_order}, expected a share from 0 to 1")
+        cells = RowCells(layout)
+        module = network(cells.kinds)
+        counting = ClosedFormStage(module.marginals, self._count)
+        super().__init__(
+            [counting, GradientStage(module, self._objective, optimization, ema, validation=self._nll_in_order)]
+        )
+        self.layout = layout
+        self.cells = cells
+        self.in_order = in_order
+
+    def sample_block(
+        self,
+        size: int,
+        condition: Batch | None,
+        generator: torch.Generator,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        **_: Any,
+    ) -> Batch:
+        """Rows cell by cell, in the order of the columns; see `Model.sample_block`.
+
+        Args:
+            size: Number of rows.
+            condition: Cells that are given.
+            generator: Source of all draws.
+            temperature: Above 0. Below 1 what is likely becomes likelier, above 1 less so.
+            top_p: Values are drawn from the likeliest ones that make up this share, 0 to 1; numbers are not held back.
+
+        Raises:
+            SynthgenError: `temperature` or `top_p` is out of range.
+        """
+        if not 0 < temperature < math.inf:
+            raise SynthgenError(f"temperature: found {temperature}, expected a number above 0")
+        if not 0 < top_p <= 1:
+            raise SynthgenError(f"top_p: found {top_p}, expected a share above 0, at most 1")
+        network = cast(AnyOrderMLP, self.stages[1].trained)
+        device = generator.device
+        shape = (size, len(self.cells))
+        given = torch.zeros(shape, dtype=torch.bool, device=device)
+        values = torch.zeros(shape, dtype=torch.long, device=device)
+        numbers = torch.zeros(shape, device=device)
+        known = torch.zeros(size, network.width, device=device)
+        if condition is not None:
+            given = self.cells.known(condition)
+            values, numbers = self.cells.to_cells(condition)
+            known = (network.embedding(values, numbers) * given[:, :, None]).sum(dim=1)
+        for cell in range(shape[1]):
+            if condition is not None and given[:, cell].all():
+                continue
+            logits, mixture = network.predict(cell, known)
+            value = _draw_value(logits, generator, temperature, top_p)
+            number = numbers[:, cell]
+            if mixture is not None:
+                number = _draw_number(mixture, generator, temperature)
+            value = torch.where(given[:, cell], values[:, cell], value)
+            number = torch.where(given[:, cell], numbers[:, cell], number)
+            values[:, cell], numbers[:, cell] = value, number
+            known = known + network.vector(cell, value, number) * ~given[:, cell, None]
+        return self.cells.to_batch(values, numbers)
+
+    @torch.inference_mode()
+    def log_prob(self, batch: Batch) -> Tensor:
+        """Logarithm of the probability of encoded rows, (rows,), float32, in nats.
+
+        Of numbers it is the density on the codec's standard normal scale.
+        """
+        network = cast(AnyOrderMLP, self.stages[1].trained)
+        values, numbers = self.cells.to_cells({name: tensor.to(self.device) for name, tensor in batch.items()})
+        visible = _in_order(len(self.cells), self.device)[None]
+        rows = zip(values.split(self.block_size), numbers.split(self.block_size))
+        return -torch.cat([cell_nll(network, v, n, visible).sum(dim=1) for v, n in rows]).cpu()
+
+    def _count(self, marginals: nn.Module, data: Batch) -> None:
+        cast(Marginals, marginals).count(self.cells.to_cells(data)[0])
+
+    def _objective(self, network: AnyOrderMLP, batch: Batch, generator: torch.Generator) -> Tensor:
+        values, numbers = self.cells.to_cells(batch)
+        visible = draw_orders(len(values), len(self.cells), self.in_order, generator)
+        return cell_nll(network, values, numbers, visible).sum(dim=1).mean()
+
+    def _nll_in_order(self, network: AnyOrderMLP, batch: Batch, _: torch.Generator) -> Tensor:
+        values, numbers = self.cells.to_cells(batch)
+        visible = _in_order(len(self.cells), values.device)[None]
+        return cell_nll(network, values, numbers, visible).sum(dim=1).mean()
+
+
+def cell_nll(network: AnyOrderMLP, values: Tensor, numbers: Tensor, visible: Tensor) -> Tensor:
+    """Negative log-likelihood of every cell given those that it looks at, in nats.
+
+    Args:
+        network: What predicts.
+        values: (batch, cells) value of each cell.
+        numbers: (batch, cells) the number that a cell holds.
+        visible: (groups, cells, cells) which other cells a cell looks at.
+
+    Returns:
+        (batch, cells), float32.
+    """
+    predicted = network(values, numbers, visible)
+    nll = torch.zeros(values.T.shape, device=values.device)
+    for cells, logits in predicted.logits:
+        told = values.T[cells]
+        nll = nll.index_add(0, cells, logits.logsumexp(dim=2) - logits.gather(2, told[:, :, None])[:, :, 0])
+    if predicted.numbers is not None:
+        cells = network.mixture.cells
+        density = _log_density(predicted.numbers, numbers.T[cells])
+        nll = nll.index_add(0, cells, -density * (values.T[cells] == 0))
+    return nll.T
+
+
+def draw_orders(rows: int, cells: int, in_order: float, generator: torch.Generator) -> Tensor:
+    """Which cells of a row come before which, in orders drawn at random.
+
+    Args:
+        rows: Number of rows.
+        cells: Cells of a row.
+        in_order: Share of orders that are that of the columns.
+        generator: Source of the draws.
+
+    Returns:
+        (groups, cells, cells), true where the second cell comes after the third. A group is a row, or as many rows as
+        divide `rows`, where there are so many cells that one for each row would take too much memory.
+    """
+    shared = max(1, cells * cells // _PAIRS)
+    while rows % shared:
+        shared -= 1
+    device = generator.device
+    key = torch.rand(rows // shared, cells, generator=generator, device=device)
+    column = torch.arange(cells, device=device) / cells
+    chosen = torch.rand(rows // shared, 1, generator=generator, device=device) < in_order
+    key = torch.where(chosen, column, key)
+    return key[:, :, None] > key[:, None, :]
+
+
+def _in_order(cells: int, device: torch.device) -> Tensor:
+    return torch.ones(cells, cells, dtype=torch.bool, device=device).tril(-1)
+
+
+def _log_density(mixture: Tensor, x: Tensor) -> Tensor:
+    """(…, 3, components) logits, means and log-deviations, and (…) numbers to their log-density."""
+    logits, mean, log_deviation = mixture.float().unbind(-2)
+    log_deviation = log_deviation.clamp(*_LOG_DEVIATIONS)
+    off = (x[..., None] - mean) * (-log_deviation).exp()
+    inside = logits.log_softmax(dim=-1) - log_deviation - off.square() / 2
+    return inside.logsumexp(dim=-1) - math.log(2 * math.pi) / 2
+
+
+def _draw_value(logits: Tensor, generator: torch.Generator, temperature: float, top_p: float) -> Tensor:
+    """(batch, values) logits to (batch,) values, by the inverse of their distribution function."""
+    if logits.shape[1] == 1:
+        return torch.zeros(len(logits), dtype=torch.long, device=logits.device)
+    shares = (logits.float() / temperature).softmax(dim=1)
+    if top_p < 1:
+        falling, order = shares.sort(dim=1, descending=True)
+        held_back = falling.cumsum(dim=1) - falling >= top_p
+        shares = torch.zeros_like(shares).scatter(1, order, falling.masked_fill(held_back, 0.0))
+    below = shares.cumsum(dim=1)
+    uniform = torch.rand(len(shares), 1, generator=generator, device=generator.device)
+    # Not beyond the last value that has a share: rounding may leave the sum below the draw.
+    return (below <= uniform * below[:, -1:]).sum(dim=1).clamp(max=shares.shape[1] - 1)
+
+
+def _draw_number(mixture: Tensor, generator: torch.Generator, temperature: float) -> Tensor:
+    """(batch, 3, components) to (batch,) numbers."""
+    logits, mean, log_deviation = mixture.float().unbind(1)
+    component = _draw_value(logits, generator, temperature, top_p=1.0)[:, None]
+    deviation = log_deviation.gather(1, component).clamp(*_LOG_DEVIATIONS).exp() * temperature**0.5
+    noise = torch.randn(deviation.shape, generator=generator, device=generator.device)
+    return (mean.gather(1, component) + deviation * noise)[:, 0]

@@ -1,0 +1,66 @@
+"""A row as cells, one a column: the form in which it is drawn a cell at a time."""
+
+import torch
+from torch import Tensor
+
+from synthgen.layout import TableLayout
+from synthgen.models.stages import Batch
+from synthgen.networks.any_order import CellKind
+
+__all__ = ["RowCells"]
+
+
+class RowCells:
+    """The map between a batch of encoded rows and their cells.
+
+    A discrete variable is a cell. A continuous one is a cell with the discrete variable that says whether it holds, or
+    by itself.
+
+    Attributes:
+        kinds: What each cell holds.
+
+    Args:
+        layout: What a row is made of.
+    """
+
+    def __init__(self, layout: TableLayout) -> None:
+        discrete, gates = layout.categorical, layout.gates or (-1,) * layout.numerical
+        number_of = {gate: number for number, gate in enumerate(gates) if gate >= 0}
+        ungated = [number for number, gate in enumerate(gates) if gate < 0]
+        ordered = layout.ordered or (0,) * discrete
+        self.kinds = [
+            CellKind(size, number=j in number_of, ordered=0 if j in number_of else ordered[j])
+            for j, size in enumerate(layout.cardinalities)
+        ] + [CellKind(1, number=True) for _ in ungated]
+        self._discrete = discrete
+        self._cells = [*number_of, *range(discrete, discrete + len(ungated))]  # that hold numbers
+        self._numbers = [*number_of.values(), *ungated]  # and which
+        self._gated = len(number_of)
+
+    def __len__(self) -> int:
+        """Number of cells of a row."""
+        return len(self.kinds)
+
+    def to_cells(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Encoded rows to (rows, cells) values and numbers; a number is 0 where a cell holds none."""
+        codes, normal = batch["categorical"].long(), batch["numerical"]
+        values = codes.new_zeros(len(codes), len(self))
+        values[:, : self._discrete] = codes
+        numbers = normal.new_zeros(len(codes), len(self))
+        numbers[:, self._cells] = torch.where(values[:, self._cells] == 0, normal[:, self._numbers], 0.0)
+        return values, numbers
+
+    def known(self, condition: Batch) -> Tensor:
+        """(rows, cells) whether a condition gives a cell."""
+        known = torch.zeros(len(condition["categorical"]), len(self), dtype=torch.bool)
+        known = known.to(condition["categorical"].device)
+        known[:, : self._discrete] = condition["categorical_known"]
+        free = slice(self._gated, None)
+        known[:, self._cells[free]] = condition["numerical_known"][:, self._numbers[free]]
+        return known
+
+    def to_batch(self, values: Tensor, numbers: Tensor) -> Batch:
+        """The inverse of `to_cells`."""
+        normal = numbers.new_zeros(len(numbers), len(self._numbers))
+        normal[:, self._numbers] = numbers[:, self._cells]
+        return {"numerical": normal, "categorical": values[:, : self._discrete].int()}

@@ -1,0 +1,196 @@
+"""ARGN on tables whose joint distribution is known."""
+
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.stats import norm
+
+import synthgen
+from synthgen.configuration import build, compose
+from synthgen.errors import SynthgenError
+from synthgen.layout import TableLayout
+from synthgen.models.table.argn import cell_nll, draw_orders
+from tests.models.table.test_tabdiff import JOINT
+
+SMALL = ["network.width=64", "callbacks=none", "trainer=cpu"]
+# Of c given a and b.
+THIRD = np.array([[[0.9, 0.1], [0.5, 0.5], [0.2, 0.8]], [[0.3, 0.7], [0.6, 0.4], [0.05, 0.95]]])
+
+
+def untrained(layout, **options):
+    torch.manual_seed(0)
+    config = compose("train", ["model=table/argn", *(f"{key}={value}" for key, value in options.items())])
+    model = build(config["model"])(layout)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape))
+    return model
+
+
+@pytest.fixture(scope="module")
+def words():
+    """Three dependent columns of words, and what was learned of them."""
+    random = np.random.default_rng(0)
+    cell = random.choice(12, size=40_000, p=(JOINT[:, :, None] * THIRD).ravel())
+    a, b, c = np.unravel_index(cell, (2, 3, 2))
+    frame = pd.DataFrame(
+        {"a": np.array(["low", "high"])[a], "b": np.array(list("pqr"))[b], "c": np.array(["u", "v"])[c]}
+    )
+    return synthgen.fit(frame, "table/argn", max_samples=400_000, batch_size=500, overrides=SMALL)
+
+
+@pytest.fixture(scope="module")
+def mixed():
+    """A number that follows a word, one that follows that number, and cells that are missing where a word says so."""
+    random = np.random.default_rng(1)
+    a, b = np.unravel_index(random.choice(6, size=20_000, p=JOINT.ravel()), (2, 3))
+    x = random.normal(3.0 * a, 1.0)
+    y = np.where((b == 2) & (random.random(20_000) < 0.5), np.nan, x + random.normal(0, 0.3, 20_000))
+    frame = pd.DataFrame({"a": np.array(["low", "high"])[a], "b": np.array(list("pqr"))[b], "x": x, "y": y})
+    return synthgen.fit(frame, "table/argn", max_samples=600_000, batch_size=500, overrides=SMALL)
+
+
+def shares(frame, name, of):
+    return frame[name].value_counts(normalize=True).reindex(of).fillna(0).to_numpy()
+
+
+def test_whatever_the_weights_probabilities_of_all_rows_sum_to_one():
+    sizes = (2, 3, 4)
+    model = untrained(TableLayout(0, sizes), **{"network.width": 16})
+    rows = torch.tensor(list(product(*map(range, sizes))), dtype=torch.int32)
+    logs = model.log_prob({"categorical": rows, "numerical": torch.zeros(len(rows), 0)})
+    assert logs.exp().sum().item() == pytest.approx(1.0, abs=1e-4)
+    assert logs.exp().std() > 0.01
+
+
+def test_whatever_the_weights_the_density_of_a_number_integrates_to_one():
+    model = untrained(TableLayout(1, (2,), gates=(0,)), **{"network.width": 16})
+    grid = torch.linspace(-40, 40, 80_001)
+    number = {"numerical": grid[:, None], "categorical": torch.zeros(len(grid), 1, dtype=torch.int32)}
+    none = {"numerical": torch.zeros(1, 1), "categorical": torch.ones(1, 1, dtype=torch.int32)}
+    inside = torch.trapezoid(model.log_prob(number).exp(), grid).item()
+    assert inside + model.log_prob(none).exp().item() == pytest.approx(1.0, abs=1e-3)
+
+
+def test_the_probability_of_rows_is_their_share(words):
+    frame = pd.DataFrame(list(product(["low", "high"], "pqr", "uv")), columns=["a", "b", "c"])
+    learned = words.model.log_prob(words.codec.encode(frame)).exp().numpy()
+    assert learned.sum() == pytest.approx(1.0, abs=1e-4)
+    assert np.abs(learned - (JOINT[:, :, None] * THIRD).ravel()).sum() / 2 < 0.015
+
+
+def test_rows_have_the_joint_distribution(words):
+    fake = words.sample(40_000)
+    learned = fake.groupby(["a", "b", "c"]).size().div(len(fake))
+    cells = pd.MultiIndex.from_product([["low", "high"], list("pqr"), list("uv")], names=["a", "b", "c"])
+    expected = pd.Series((JOINT[:, :, None] * THIRD).ravel(), index=cells)
+    assert learned.sub(expected, fill_value=0).abs().sum() / 2 < 0.02
+
+
+@pytest.mark.parametrize("given", [{"c": "u"}, {"c": "v", "b": "q"}, {"b": "r"}])
+def test_conditions_are_exact_by_bayes_on_any_columns(words, given):
+    joint = JOINT[:, :, None] * THIRD
+    index = [slice(None)] * 3
+    for name, value in given.items():
+        index["abc".index(name)] = {"p": 0, "q": 1, "r": 2, "u": 0, "v": 1}[value]
+    conditional = joint[tuple(index)]
+    conditional = conditional / conditional.sum()
+    expected = conditional.reshape(2, -1).sum(axis=1)
+    fake = words.sample(40_000, condition=given)
+    for name, value in given.items():
+        assert (fake[name] == value).all()
+    # Monte-Carlo error of 40,000 draws is .005 at two deviations; the rest is what 40,000 rows teach.
+    assert shares(fake, "a", ["low", "high"]) == pytest.approx(expected, abs=0.02)
+
+
+def test_each_row_has_its_own_known_cells(words):
+    condition = pd.DataFrame({"a": ["low", None, None, "high"] * 3000, "c": [None, "u", None, "v"] * 3000})
+    fake = words.sample(12_000, condition=condition)
+    for name in condition:
+        known = condition[name].notna()
+        assert (fake.loc[known, name] == condition.loc[known, name]).all()
+    joint = JOINT[:, :, None] * THIRD
+    for start, expected in enumerate((joint[0].sum(1), joint[:, :, 0].sum(0), joint.sum((0, 2)), joint[1, :, 1])):
+        assert shares(fake.iloc[start::4], "b", list("pqr")) == pytest.approx(expected / expected.sum(), abs=0.04)
+
+
+def test_numbers_follow_words_and_numbers(mixed):
+    fake = mixed.sample(20_000)
+    for word, mean in (("low", 0.0), ("high", 3.0)):
+        x = fake.loc[fake["a"] == word, "x"]
+        assert x.mean() == pytest.approx(mean, abs=0.1)
+        assert x.std() == pytest.approx(1.0, abs=0.1)
+    off = (fake["y"] - fake["x"]).dropna()
+    assert off.mean() == pytest.approx(0.0, abs=0.05)
+    assert off.std() == pytest.approx(0.3, abs=0.06)
+    missing = fake["y"].isna().groupby(fake["b"]).mean()
+    assert missing["r"] == pytest.approx(0.5, abs=0.05)
+    assert missing["p"] < 0.01
+
+
+def test_a_number_that_is_given_tells_of_what_came_before_it(mixed):
+    """Of a given x alone, by Bayes: the columns before it were learned after it, too."""
+    fake = mixed.sample(20_000, condition={"x": 1.2})
+    prior = JOINT.sum(axis=1)
+    low, high = prior * norm.pdf(1.2, [0.0, 3.0], 1.0)
+    assert (fake["a"] == "low").mean() == pytest.approx(low / (low + high), abs=0.06)
+    assert (fake["x"] == 1.2).all()
+    missing = mixed.sample(4000, condition={"y": synthgen.MISSING})
+    assert missing["y"].isna().all()
+    assert (missing["b"] == "r").mean() > 0.97
+
+
+def test_temperature_and_top_p_narrow_the_draws(words, mixed):
+    usual, cold = (words.sample(8000, temperature=t)["b"].value_counts(normalize=True) for t in (1.0, 0.3))
+    assert cold["r"] > usual["r"] + 0.1
+    assert mixed.sample(4000, temperature=0.5)["x"].std() < mixed.sample(4000)["x"].std()
+    likeliest = words.sample(4000, top_p=0.5, condition={"a": "low"})["b"]
+    assert set(likeliest) == {"p"}  # which has two thirds
+    assert set(words.sample(4000, top_p=0.8, condition={"a": "low"})["b"]) == {"p", "q"}
+    for key, value in (("temperature", 0), ("top_p", 0), ("top_p", 1.5)):
+        with pytest.raises(SynthgenError, match=f"{key}: found {value}, expected a"):
+            words.sample(10, **{key: value})
+
+
+def test_the_loss_is_the_negative_log_probability(words):
+    frame = words.sample(64)
+    batch = words.codec.encode(frame)
+    loss = words.model.stages[1].validation_loss(batch, torch.Generator())
+    assert loss.item() == pytest.approx(-words.model.log_prob(batch).mean().item(), abs=1e-5)
+
+
+def test_orders_are_permutations_and_a_share_is_that_of_the_columns():
+    generator = torch.Generator().manual_seed(0)
+    visible = draw_orders(4000, 6, 0.25, generator)
+    assert torch.equal(visible.sum(dim=2).sort(dim=1).values, torch.arange(6).expand(4000, 6))
+    in_order = (visible == torch.ones(6, 6, dtype=torch.bool).tril(-1)).all(dim=2).all(dim=1)
+    assert in_order.float().mean() == pytest.approx(0.25 + 0.75 / 720, abs=0.03)
+    assert (draw_orders(10, 6, 1.0, generator) == torch.ones(6, 6, dtype=torch.bool).tril(-1)).all()
+
+
+@pytest.mark.parametrize(("rows", "groups"), [(1000, 50), (7, 1), (11 * 13, 11), (1024, 64)])
+def test_rows_of_many_cells_share_orders(rows, groups):
+    visible = draw_orders(rows, 300, 0.5, torch.Generator().manual_seed(0))  # at most 21 rows a group
+    assert visible.shape == (groups, 300, 300)
+
+
+def test_likelihoods_of_any_order_are_of_one_joint_where_cells_are_independent():
+    """Without any cell in sight, each is predicted by its marginal, whichever is asked first."""
+    model = untrained(TableLayout(1, (3, 2)), **{"network.width": 16})
+    network = model.stages[1].module.eval()
+    values, numbers = torch.tensor([[0, 1, 0], [2, 0, 0]]), torch.tensor([[0, 0, 0.3], [0, 0, -1.0]])
+    nothing = torch.zeros(1, 3, 3, dtype=torch.bool)
+    with torch.no_grad():
+        together = cell_nll(network, values, numbers, nothing)
+        for cell in range(3):
+            alone = torch.zeros(1, 3, 3, dtype=torch.bool)
+            alone[0, [c for c in range(3) if c != cell], cell] = True
+            torch.testing.assert_close(cell_nll(network, values, numbers, alone)[:, cell], together[:, cell])
+
+
+def test_a_share_in_order_that_is_none_is_refused():
+    with pytest.raises(SynthgenError, match=r"in_order: found 1\.5, expected a share"):
+        untrained(TableLayout(0, (2,)), **{"model.in_order": 1.5})
