@@ -169,8 +169,8 @@ class Stage(nn.Module):
 
     @property
     def plateau(self) -> tuple[int, float] | None:
-        """Validations without a better figure after which the stage goes on to its end, and what share of it is still to
-        come then; None where it takes all of its budget.
+        """Validations without a better figure after which the stage goes on to its end, and the share of it that is
+        still to come then; None where it takes all of its budget.
         """
         return None
 
