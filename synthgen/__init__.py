@@ -1,7 +1,7 @@
 """Synthetic images and tables by deep generative models, measured for fidelity, utility, privacy and fairness.
 
 >>> import synthgen                                                                    # doctest: +SKIP
->>> people = synthgen.fit(df, model="table/tabdiff", target="income", max_time="00:02:00")
+>>> people = synthgen.fit(df, target="income")
 >>> fake = people.sample(100_000, condition={"income": ">50K"})
 >>> people.save("checkpoints/people"); people = synthgen.load("checkpoints/people")
 >>> synthgen.evaluate(real=df, holdout=test, synthetic=fake, target="income").to_html("report.html")

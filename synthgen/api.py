@@ -45,7 +45,7 @@ def fit(
     Args:
         data: A table, as a DataFrame or the path of a CSV or Parquet file; or images, as an array (see
             `synthgen.data.images.sources.from_array`), as `Images`, or as the path of a folder.
-        model: A config under `model/`: "table/tabdiff", "image/edm"; by default the one for this kind of data.
+        model: A config under `model/`: "table/tabdiff", "image/vae"; by default "table/argn" or "image/edm".
         labels: For an array of images, one label an image.
         target: For a table, the column that a downstream model would predict.
         max_time: Time of training, "HH:MM:SS" or seconds.
@@ -62,7 +62,7 @@ def fit(
         raise SynthgenError(f"overrides: found {refused[0]!r}, but the data is what `fit` is given")
     path = Path(data) if isinstance(data, str | Path) else None
     is_table = isinstance(data, pd.DataFrame) or (path is not None and not path.is_dir())
-    model = model or ("table/tabdiff" if is_table else "image/edm")
+    model = model or ("table/argn" if is_table else "image/edm")
     with TemporaryDirectory() as scratch:
         given = [f"data={'csv' if is_table else 'arrays'}", "data.path=memory", f"model={model}", f"seed={seed}"]
         given += ["logger=csv", *overrides]

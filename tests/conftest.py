@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-TINY_TABLE = ["network.width=32", "network.depth=1", "model.steps=4", "callbacks=none", "trainer=cpu"]
+TINY_TABLE = ["network.width=32", "network.depth=1", "callbacks=none", "trainer=cpu"]
 TINY_IMAGES = ["network.width=8", "network.blocks=1", "model.steps=2", "callbacks=none", "trainer=cpu"]
 
 

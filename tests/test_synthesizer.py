@@ -105,7 +105,7 @@ def test_the_card_says_what_the_codec_gives_away_and_a_command_that_runs(
 def test_an_option_that_sampling_has_not_is_refused(table_synthesizer, image_synthesizer):
     with pytest.raises(synthgen.SynthgenError, match=r"guidence.*did you mean 'guidance'"):
         image_synthesizer.sample(3, guidence=3.0)
-    with pytest.raises(synthgen.SynthgenError, match="sampler: TabDiff has no such option"):
+    with pytest.raises(synthgen.SynthgenError, match="sampler: ARGN has no such option"):
         table_synthesizer.sample(3, sampler="heun")
 
 

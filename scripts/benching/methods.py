@@ -53,8 +53,9 @@ class Method:
         return root / (".venv" if self.own else f".venv-peers/{self.environment}") / "bin/python"
 
 
-def _own_table(name: str, model: str, title: str, rival: str, **settings: Any) -> Method:
-    return Method(name, "tables", f"{FITTING}.own", title, {"model": f"table/{model}", **settings}, None, rival=rival)
+def _own_table(name: str, model: str, title: str, rival: str, remark: str = "", **settings: Any) -> Method:
+    settings = {"model": f"table/{model}", **settings}
+    return Method(name, "tables", f"{FITTING}.own", title, settings, None, rival=rival, remark=remark)
 
 
 def _own_images(name: str, title: str, samples: int, rival: str | None, **settings: Any) -> Method:
@@ -97,6 +98,7 @@ METHODS = (
         ("mostlyai-engine", "torch"),
         remark="rare values are protected, as by default, which costs it some of the rare categories and of the tails",
     ),
+    _own_table("argn", "argn", "synthgen ARGN", "mostlyai", remark="ends after the plateau of its validation loss"),
     _own_table("tabdiff-2min", "tabdiff", "synthgen TabDiff, 2 minutes", "mostlyai", seconds=2 * MINUTES),
     _own_table("tabdiff", "tabdiff", "synthgen TabDiff, 10 minutes", "mostlyai", seconds=BUDGET),
     _own_table("ctgan", "ctgan", "synthgen CTGAN", "ctgan-package", epochs=EPOCHS, overrides=["data.validation=0"]),

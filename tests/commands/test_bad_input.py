@@ -266,7 +266,7 @@ def test_codec_json_is_json(table_checkpoint):
 
 def test_a_sampling_option_of_another_kind_of_model(refused, table_checkpoint):
     message = refused("sample", f"checkpoint={table_checkpoint}", "n=3", "output=x.csv", "sampler=heun")
-    assert "sampler: TabDiff has no such option" in message
+    assert "sampler: ARGN has no such option" in message
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "abacus"])

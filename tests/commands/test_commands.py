@@ -62,7 +62,7 @@ def test_help_follows_the_configs(capsys):
 
 
 def test_cfg_job_prints_the_config(synthgen):
-    assert "sigma_max: 80.0" in synthgen("train", "--cfg", "job")
+    assert "in_order: 0.5" in synthgen("train", "--cfg", "job")
 
 
 def test_config_dir_adds_a_persons_own(synthgen, tmp_path):
@@ -109,7 +109,7 @@ def test_train_sample_evaluate_a_persons_own_table(synthgen, people, tmp_path):
     synthgen("evaluate", f"run={run}", "sensitive=[town]")
     stored = json.loads((run / "report" / "report.json").read_text())
     assert stored["facts"]["synthetic rows"] == stored["facts"]["training rows"]
-    assert stored["made"]["model"] == "TabDiff"
+    assert stored["made"]["model"] == "ARGN"
     assert stored["made"]["training_seconds"] >= 0
     assert stored["made"]["examples_seen"] == json.loads((run / "run.json").read_text())["samples_seen"] > 0
     assert stored["made"]["command"].startswith("synthgen evaluate run=")

@@ -34,7 +34,7 @@ def copied(table_checkpoint, tmp_path):
 def test_a_sound_folder_is_described(verify, copied):
     code, printed, _ = verify(copied)
     assert code == 0
-    for word in ("model.safetensors", "as written", "tabdiff.TabDiff", "format 1", "tensors", "F32", "stage0."):
+    for word in ("model.safetensors", "as written", "argn.ARGN", "format 1", "tensors", "F32", "stage0."):
         assert word in printed
     assert "every file with a hash is as it was written" in printed
 

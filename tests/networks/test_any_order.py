@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from synthgen.networks.any_order import AnyOrderMLP, CellKind, CellwiseLinear, Marginals
+from synthgen.networks.any_order import AnyOrderMLP
+from synthgen.networks.any_order_transformer import AnyOrderTransformer
+from synthgen.networks.cells import CellKind, CellwiseLinear, Marginals
 
 KINDS = [CellKind(3), CellKind(2, number=True), CellKind(40, ordered=39), CellKind(1, number=True), CellKind(1)]
 
@@ -15,9 +17,12 @@ def rows(n, seed=0):
     return values, torch.randn(n, len(KINDS), generator=generator)
 
 
-def network(**options):
+NETWORKS = [AnyOrderMLP, AnyOrderTransformer]
+
+
+def network(of=AnyOrderMLP, **options):
     torch.manual_seed(0)
-    made = AnyOrderMLP(KINDS, width=32, **options).eval()
+    made = of(KINDS, width=32, **options).eval()
     with torch.no_grad():  # an output of zeros would hide what it depends on
         for parameter in made.parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape))
@@ -35,16 +40,21 @@ def tensors(prediction, cell):
             yield prediction.numbers[place]
 
 
+def orders(n, seed=0):
+    key = torch.rand(n, len(KINDS), generator=torch.Generator().manual_seed(seed))
+    return key[:, :, None] > key[:, None, :]
+
+
 def below_diagonal():
     return torch.ones(1, len(KINDS), len(KINDS), dtype=torch.bool).tril(-1)
 
 
+@pytest.mark.parametrize("of", NETWORKS)
 @pytest.mark.parametrize("cell", range(len(KINDS) - 1))
-def test_a_cell_depends_on_what_it_may_look_at_and_on_nothing_else(cell):
-    made = network()
+def test_a_cell_depends_on_what_it_may_look_at_and_on_nothing_else(cell, of):
+    made = network(of)
     values, numbers = rows(6)
-    generator = torch.Generator().manual_seed(cell)
-    visible = torch.rand(6, len(KINDS), len(KINDS), generator=generator) < 0.5
+    visible = orders(6, cell)
     before = list(tensors(made(values, numbers, visible), cell))
     for other in range(len(KINDS) - 1):
         changed, moved = values.clone(), numbers.clone()
@@ -57,38 +67,65 @@ def test_a_cell_depends_on_what_it_may_look_at_and_on_nothing_else(cell):
             assert torch.equal(differs, visible[:, cell, other]), f"cell {other}"
 
 
-def test_a_number_counts_only_where_a_cell_holds_one():
-    made = network()
+@pytest.mark.parametrize("of", NETWORKS)
+def test_a_number_counts_only_where_a_cell_holds_one(of):
+    made = network(of)
     values, numbers = rows(50)
     moved = numbers + torch.tensor([0.0, 1.0, 0.0, 0.0, 0.0])
-    everything = torch.ones(1, len(KINDS), len(KINDS), dtype=torch.bool)
-    one, two = (next(tensors(made(values, x, everything), 0)) for x in (numbers, moved))
+    last = torch.zeros(1, len(KINDS), len(KINDS), dtype=torch.bool)
+    last[0, 0, 1:] = True
+    one, two = (next(tensors(made(values, x, last), 0)) for x in (numbers, moved))
     assert torch.equal((one != two).any(dim=1), values[:, 1] == 0)
 
 
-def test_rows_that_share_an_order_are_predicted_as_rows_with_their_own():
-    made = network()
+@pytest.mark.parametrize("of", NETWORKS)
+def test_rows_that_share_an_order_are_predicted_as_rows_with_their_own(of):
+    made = network(of)
     values, numbers = rows(12)
-    order = torch.rand(3, len(KINDS), len(KINDS), generator=torch.Generator().manual_seed(1)) < 0.5
+    order = orders(3)
     shared, own = made(values, numbers, order), made(values, numbers, order.repeat_interleave(4, dim=0))
     for cell in range(len(KINDS)):
         for one, two in zip(tensors(shared, cell), tensors(own, cell), strict=True):
             torch.testing.assert_close(one, two)
 
 
-def test_cell_by_cell_it_predicts_what_it_predicts_of_all_cells_at_once():
-    made = network(depth=3)
+@pytest.mark.parametrize("of", NETWORKS)
+@pytest.mark.parametrize("known", [[], [0, 3], [2]])
+def test_cell_by_cell_it_predicts_what_it_predicts_of_all_cells_at_once(of, known):
+    """Known cells first, then the others, each group in the order of the columns."""
+    made = network(of, depth=3)
     made.marginals.count(rows(500)[0])
     values, numbers = rows(9)
-    together = made(values, numbers, below_diagonal())
-    known = torch.zeros(9, 32)
-    for cell, kind in enumerate(KINDS):
-        logits, mixture = made.predict(cell, known)
-        expected = list(tensors(together, cell))
-        found = [part for part in (logits if kind.values > 1 else None, mixture) if part is not None]
-        for one, two in zip(found, expected, strict=True):
-            torch.testing.assert_close(one, two[:, : kind.values] if two.dim() == 2 else two)
-        known = known + made.vector(cell, values[:, cell], numbers[:, cell])
+    order = [*known, *(cell for cell in range(len(KINDS)) if cell not in known)]
+    place = torch.tensor([order.index(cell) for cell in range(len(KINDS))])
+    together = made(values, numbers, (place[:, None] > place)[None])
+    vectors = made.embedding(values, numbers)
+    given = torch.zeros(9, len(KINDS), dtype=torch.bool)
+    given[:, known] = True
+    with torch.no_grad():
+        state = made.begin(vectors, given)
+        for cell in order[len(known) :]:
+            logits, mixture = made.predict(cell, state)
+            expected = list(tensors(together, cell))
+            found = [part for part in (logits if KINDS[cell].values > 1 else None, mixture) if part is not None]
+            for one, two in zip(found, expected, strict=True):
+                torch.testing.assert_close(one, two[:, : KINDS[cell].values] if two.dim() == 2 else two)
+            vector = made.embedding.one(cell, values[:, cell], numbers[:, cell])
+            torch.testing.assert_close(vector, vectors[:, cell])
+            state = made.add(state, cell, vector, torch.ones(9, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("of", NETWORKS)
+def test_a_cell_that_a_row_knows_already_is_not_added_again(of):
+    made = network(of)
+    values, numbers = rows(8)
+    vectors = made.embedding(values, numbers)
+    given = torch.zeros(8, len(KINDS), dtype=torch.bool)
+    given[::2, 0] = True
+    with torch.no_grad():
+        state = made.add(made.begin(vectors, given), 0, torch.where(given[:, :1], 9.9, vectors[:, 0]), ~given[:, 0])
+        expected = made.begin(vectors, torch.tensor([True, False, False, False, False]).expand(8, -1))
+        torch.testing.assert_close(made.predict(2, state)[0], made.predict(2, expected)[0])
 
 
 def test_untrained_it_predicts_the_marginals_of_values_and_about_the_standard_normal():

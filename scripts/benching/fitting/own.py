@@ -13,8 +13,8 @@ from synthgen import api
 from synthgen.models.base import bf16_pays
 from synthgen.synthesizer import Synthesizer
 
-# Nothing that looks, draws or evaluates while the clock runs, whatever the defaults come to hold; and no early end, so
-# that the budget alone rules. Of validated models the best weights are kept all the same.
+# Nothing that looks, draws or evaluates while the clock runs, whatever the defaults come to hold; and no callback that
+# ends training. A model that watches for a plateau does that by itself. Of validated models the best weights are kept.
 FAIR = ("callbacks=none", "trainer=cpu")
 # Of the seconds that a method gets: the schema, the codec and the export are on the clock, too, and the number of
 # examples is fixed by the speed of the first three tenths.

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from synthgen.errors import SynthgenError
 from synthgen.layout import TableLayout
 from synthgen.models.base import Model
-from synthgen.models.stages import EMA, Batch, ClosedFormStage, GradientStage, Optimization
+from synthgen.models.stages import EMA, Batch, ClosedFormStage, GradientStage, Optimization, Stage
 from synthgen.models.table.cells import RowCells
-from synthgen.networks.any_order import AnyOrderMLP, Marginals
+from synthgen.networks.any_order import AnyOrderNetwork
+from synthgen.networks.cells import Marginals
 
 __all__ = ["ARGN"]
 
@@ -50,7 +51,7 @@ class ARGN(Model):
     def __init__(
         self,
         layout: TableLayout,
-        network: Callable[..., AnyOrderMLP],
+        network: Callable[..., AnyOrderNetwork],
         optimization: Optimization,
         ema: EMA,
         in_order: float = 0.5,
@@ -58,11 +59,15 @@ class ARGN(Model):
         if not 0 <= in_order <= 1:
             raise SynthgenError(f"in_order: found {in_order}, expected a share from 0 to 1")
         cells = RowCells(layout)
-        module = network(cells.kinds)
-        counting = ClosedFormStage(module.marginals, self._count)
-        super().__init__(
-            [counting, GradientStage(module, self._objective, optimization, ema, validation=self._nll_in_order)]
-        )
+        stages: list[Stage] = [ClosedFormStage(Marginals(()), self._count)]
+        if len(cells):  # a table of constants alone has none
+            module = network(cells.kinds)
+            counting = ClosedFormStage(module.marginals, self._count)
+            stages = [
+                counting,
+                GradientStage(module, self._objective, optimization, ema, validation=self._nll_in_order),
+            ]
+        super().__init__(stages)
         self.layout = layout
         self.cells = cells
         self.in_order = in_order
@@ -92,21 +97,20 @@ class ARGN(Model):
             raise SynthgenError(f"temperature: found {temperature}, expected a number above 0")
         if not 0 < top_p <= 1:
             raise SynthgenError(f"top_p: found {top_p}, expected a share above 0, at most 1")
-        network = cast(AnyOrderMLP, self.stages[1].trained)
+        network = cast(AnyOrderNetwork, self.stages[-1].trained)
         device = generator.device
         shape = (size, len(self.cells))
         given = torch.zeros(shape, dtype=torch.bool, device=device)
         values = torch.zeros(shape, dtype=torch.long, device=device)
         numbers = torch.zeros(shape, device=device)
-        known = torch.zeros(size, network.width, device=device)
         if condition is not None:
             given = self.cells.known(condition)
             values, numbers = self.cells.to_cells(condition)
-            known = (network.embedding(values, numbers) * given[:, :, None]).sum(dim=1)
+        state = network.begin(network.embedding(values, numbers), given) if len(self.cells) else None
         for cell in range(shape[1]):
             if condition is not None and given[:, cell].all():
                 continue
-            logits, mixture = network.predict(cell, known)
+            logits, mixture = network.predict(cell, state)
             value = _draw_value(logits, generator, temperature, top_p)
             number = numbers[:, cell]
             if mixture is not None:
@@ -114,7 +118,7 @@ class ARGN(Model):
             value = torch.where(given[:, cell], values[:, cell], value)
             number = torch.where(given[:, cell], numbers[:, cell], number)
             values[:, cell], numbers[:, cell] = value, number
-            known = known + network.vector(cell, value, number) * ~given[:, cell, None]
+            state = network.add(state, cell, network.embedding.one(cell, value, number), ~given[:, cell])
         return self.cells.to_batch(values, numbers)
 
     @torch.inference_mode()
@@ -123,7 +127,7 @@ class ARGN(Model):
 
         Of numbers it is the density on the codec's standard normal scale.
         """
-        network = cast(AnyOrderMLP, self.stages[1].trained)
+        network = cast(AnyOrderNetwork, self.stages[1].trained)
         values, numbers = self.cells.to_cells({name: tensor.to(self.device) for name, tensor in batch.items()})
         visible = _in_order(len(self.cells), self.device)[None]
         rows = zip(values.split(self.block_size), numbers.split(self.block_size))
@@ -132,18 +136,18 @@ class ARGN(Model):
     def _count(self, marginals: nn.Module, data: Batch) -> None:
         cast(Marginals, marginals).count(self.cells.to_cells(data)[0])
 
-    def _objective(self, network: AnyOrderMLP, batch: Batch, generator: torch.Generator) -> Tensor:
+    def _objective(self, network: AnyOrderNetwork, batch: Batch, generator: torch.Generator) -> Tensor:
         values, numbers = self.cells.to_cells(batch)
         visible = draw_orders(len(values), len(self.cells), self.in_order, generator)
         return cell_nll(network, values, numbers, visible).sum(dim=1).mean()
 
-    def _nll_in_order(self, network: AnyOrderMLP, batch: Batch, _: torch.Generator) -> Tensor:
+    def _nll_in_order(self, network: AnyOrderNetwork, batch: Batch, _: torch.Generator) -> Tensor:
         values, numbers = self.cells.to_cells(batch)
         visible = _in_order(len(self.cells), values.device)[None]
         return cell_nll(network, values, numbers, visible).sum(dim=1).mean()
 
 
-def cell_nll(network: AnyOrderMLP, values: Tensor, numbers: Tensor, visible: Tensor) -> Tensor:
+def cell_nll(network: AnyOrderNetwork, values: Tensor, numbers: Tensor, visible: Tensor) -> Tensor:
     """Negative log-likelihood of every cell given those that it looks at, in nats.
 
     Args:

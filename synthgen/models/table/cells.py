@@ -5,7 +5,7 @@ from torch import Tensor
 
 from synthgen.layout import TableLayout
 from synthgen.models.stages import Batch
-from synthgen.networks.any_order import CellKind
+from synthgen.networks.cells import CellKind
 
 __all__ = ["RowCells"]
 

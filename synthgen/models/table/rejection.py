@@ -54,7 +54,7 @@ def by_rejection(draw: Callable[[Batch], Batch], condition: Batch, count: Accept
     missed, of = int(wanted[waiting].sum()), int(wanted.sum())
     raise SynthgenError(
         f"condition: {missed} of {of} rows were not met in {count.drawn:,} rows drawn (acceptance rate "
-        f"{count.rate:.2g}); ask for fewer columns or more frequent values, or use model=table/tabdiff"
+        f"{count.rate:.2g}); ask for fewer columns or more frequent values, or use model=table/argn"
     )
 
 

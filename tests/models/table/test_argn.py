@@ -16,6 +16,7 @@ from synthgen.models.table.argn import cell_nll, draw_orders
 from tests.models.table.test_tabdiff import JOINT
 
 SMALL = ["network.width=64", "callbacks=none", "trainer=cpu"]
+ATTENTION = ["network=any_order_transformer", "network.width=32", "network.depth=1", "callbacks=none", "trainer=cpu"]
 # Of c given a and b.
 THIRD = np.array([[[0.9, 0.1], [0.5, 0.5], [0.2, 0.8]], [[0.3, 0.7], [0.6, 0.4], [0.05, 0.95]]])
 
@@ -30,8 +31,8 @@ def untrained(layout, **options):
     return model
 
 
-@pytest.fixture(scope="module")
-def words():
+@pytest.fixture(scope="module", params=[SMALL, ATTENTION], ids=["mlp", "transformer"])
+def words(request):
     """Three dependent columns of words, and what was learned of them."""
     random = np.random.default_rng(0)
     cell = random.choice(12, size=40_000, p=(JOINT[:, :, None] * THIRD).ravel())
@@ -39,7 +40,7 @@ def words():
     frame = pd.DataFrame(
         {"a": np.array(["low", "high"])[a], "b": np.array(list("pqr"))[b], "c": np.array(["u", "v"])[c]}
     )
-    return synthgen.fit(frame, "table/argn", max_samples=400_000, batch_size=500, overrides=SMALL)
+    return synthgen.fit(frame, "table/argn", max_samples=300_000, batch_size=500, overrides=request.param)
 
 
 @pytest.fixture(scope="module")

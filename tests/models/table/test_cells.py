@@ -3,7 +3,7 @@ import torch
 
 from synthgen.layout import TableLayout
 from synthgen.models.table.cells import RowCells
-from synthgen.networks.any_order import CellKind
+from synthgen.networks.cells import CellKind
 
 # Words, a gate of the second number, ordered codes with a missing one; a number that always holds.
 LAYOUT = TableLayout(2, (3, 4, 10), ordered=(0, 0, 9), gates=(-1, 1))

@@ -87,7 +87,7 @@ def test_only_the_rows_that_were_asked_for_have_to_be_met(fitted, monkeypatch):
 
 def test_a_wish_that_is_never_met_ends_with_the_rate(fitted, monkeypatch):
     monkeypatch.setattr("synthgen.models.table.rejection._MAX_DRAWS", 2)
-    with pytest.raises(SynthgenError, match=r"acceptance rate .*table/tabdiff"):
+    with pytest.raises(SynthgenError, match=r"acceptance rate .*table/argn"):
         fitted.sample(100, condition={"a": "low", "x": 6.9})
 
 
