@@ -18,7 +18,7 @@ from rich.table import Table
 
 from synthgen.configuration import compose
 from synthgen.data.module import DataModule
-from synthgen.data.tables.sources import read_csv
+from synthgen.data.tables.delimited import read_csv
 from synthgen.run import load_data, train
 
 MISSING = "<missing>"  # the package takes no missing cells; a word that no column holds

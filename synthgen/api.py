@@ -15,7 +15,7 @@ from synthgen.data.images.module import ImageDataModule
 from synthgen.data.images.sources import from_array, image_folder
 from synthgen.data.module import DataModule
 from synthgen.data.tables.module import TableDataModule
-from synthgen.data.tables.sources import read_table
+from synthgen.data.tables.sources import is_table_folder, read_table, to_frame
 from synthgen.errors import SynthgenError
 from synthgen.run import train
 from synthgen.synthesizer import Synthesizer
@@ -43,8 +43,8 @@ def fit(
     """Fits a synthesizer to real data. Ctrl-C ends training early and gives back the best so far.
 
     Args:
-        data: A table, as a DataFrame or the path of a CSV or Parquet file; or images, as an array (see
-            `synthgen.data.images.sources.from_array`), as `Images`, or as the path of a folder.
+        data: A table, of pandas, polars or pyarrow or as the path of delimited text or Parquet; or images, as an array
+            (see `synthgen.data.images.sources.from_array`), as `Images`, or as the path of a folder.
         model: A config under `model/`: "table/tabdiff", "image/vae"; by default "table/argn" or "image/edm".
         labels: For an array of images, one label an image.
         target: For a table, the column that a downstream model would predict.
@@ -60,8 +60,9 @@ def fit(
     """
     if refused := [override for override in overrides if override.lstrip("+").startswith(_OWN_DATA)]:
         raise SynthgenError(f"overrides: found {refused[0]!r}, but the data is what `fit` is given")
+    data = to_frame(data)
     path = Path(data) if isinstance(data, str | Path) else None
-    is_table = isinstance(data, pd.DataFrame) or (path is not None and not path.is_dir())
+    is_table = isinstance(data, pd.DataFrame) or (path is not None and _holds_table(path))
     model = model or ("table/argn" if is_table else "image/edm")
     with TemporaryDirectory() as scratch:
         given = [f"data={'csv' if is_table else 'arrays'}", "data.path=memory", f"model={model}", f"seed={seed}"]
@@ -105,7 +106,7 @@ def _data_module(
     of_array = not isinstance(data, pd.DataFrame | Images) and path is None
     if labels is not None and not of_array:
         raise SynthgenError("labels: are for an array of images; this data brings its own")
-    if isinstance(data, pd.DataFrame) or (path and not Path(path).is_dir()):
+    if isinstance(data, pd.DataFrame) or (path and _holds_table(Path(path))):
         source = (lambda: data) if isinstance(data, pd.DataFrame) else (lambda: read_table(str(path)))
         return TableDataModule(source, **settings)
     if "target" in settings:
@@ -115,3 +116,7 @@ def _data_module(
     if isinstance(data, Images):
         return ImageDataModule(lambda: data, **settings)
     return ImageDataModule(lambda: from_array(np.asarray(data), labels), **settings)
+
+
+def _holds_table(path: Path) -> bool:
+    return not path.is_dir() or is_table_folder(path)

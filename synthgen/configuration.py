@@ -105,7 +105,7 @@ def check_targets(
         bases: Allowed base classes.
         where: File that the config came from, for the message.
         packages: Packages whose classes are allowed.
-        sources: Whether the functions of synthgen's `sources` modules are, which a train config names.
+        sources: Whether the functions of synthgen's modules of sources are, which a train config names.
 
     Raises:
         SynthgenError: A target that is not allowed, another of Hydra's special keys, or an interpolation.
@@ -167,6 +167,9 @@ def _settings_in(value: Any, known: dict[int, int]) -> int:
     return known[id(value)]
 
 
+_SOURCES = (".sources", ".delimited")
+
+
 def _allowed(target: Any, bases: tuple[type, ...], packages: tuple[str, ...], sources: bool) -> bool:
     if not isinstance(target, str):
         return False
@@ -185,7 +188,7 @@ def _allowed(target: Any, bases: tuple[type, ...], packages: tuple[str, ...], so
         # Other packages gather classes of their own in modules that people import them from.
         own = home == module if module.startswith("synthgen") else home.partition(".")[0] in packages
         return own and issubclass(found, bases)
-    is_source = module.startswith("synthgen.data.") and module.endswith(".sources") and home == module
+    is_source = module.startswith("synthgen.data.") and module.endswith(_SOURCES) and home == module
     return sources and is_source and isfunction(found) and not name.startswith("_")
 
 

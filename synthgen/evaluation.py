@@ -10,6 +10,7 @@ import pandas as pd
 from synthgen.data.fingerprint import fingerprint
 from synthgen.data.images.images import Images
 from synthgen.data.tables.schema import infer_schema
+from synthgen.data.tables.sources import to_frame
 from synthgen.errors import SynthgenError
 from synthgen.layout import TableSchema
 from synthgen.metrics.image.extractors import Extractor
@@ -41,7 +42,7 @@ def evaluate(
     and free text, are left out, and a note says so.
 
     Args:
-        real: Real data that training saw.
+        real: Real data that training saw: images, or a table of pandas, polars or pyarrow.
         synthetic: Synthetic data.
         holdout: Real data that training did not see; without it there are no floors, and a note says what cannot be
             concluded.
@@ -58,6 +59,7 @@ def evaluate(
     Raises:
         SynthgenError: Data of different kinds, tables that lack a column, or images of a class that real ones have not.
     """
+    real, synthetic, holdout = to_frame(real), to_frame(synthetic), to_frame(holdout)
     if holdout is not None and not isinstance(holdout, type(real)):
         raise SynthgenError(
             f"evaluate: found {type(holdout).__name__} as holdout, expected {type(real).__name__} as the real data"

@@ -23,6 +23,8 @@ from synthgen.data.images.codec import ImageCodec
 from synthgen.data.images.images import Images
 from synthgen.data.module import DataModule
 from synthgen.data.tables.codec import TableCodec
+from synthgen.data.tables.rebalancing import rebalanced
+from synthgen.data.tables.sources import to_frame
 from synthgen.errors import SynthgenError, nearest
 from synthgen.files import manifest_faults, no_space, replacing_folder, write_manifest
 from synthgen.layout import ImageLayout, TableLayout
@@ -84,6 +86,7 @@ class Synthesizer:
         seed: int = 0,
         start: int = 0,
         progress: Callable[[int], None] | None = None,
+        rebalance: str | dict[str, dict[Any, float]] | None = None,
         **options: Any,
     ) -> pd.DataFrame | Images:
         """Draws synthetic examples `start` .. `start + n − 1` of the endless sequence that `seed` names.
@@ -96,7 +99,10 @@ class Synthesizer:
             seed: Names the sequence; the same seed gives the same bytes on the same machine.
             start: Index of the first example: 1,000 rows at once are the same as ten times 100 by `start`.
             progress: Called with the number of examples that have just been drawn.
-            **options: The model's own: `sampler`, `steps`, `guidance`.
+            rebalance: A column of a table whose values shall be equally frequent, or by column the shares that some of
+                its values shall have; the other values have equal parts of what is left. Rows are drawn given values
+                that have those shares.
+            **options: The model's own: `sampler`, `steps`, `guidance`, `temperature`, `top_p`.
 
         Returns:
             A DataFrame with the real one's columns and dtypes, or `Images`.
@@ -124,7 +130,9 @@ class Synthesizer:
             if name not in known:
                 hint = nearest(name, known) if known else "it has no options"
                 raise SynthgenError(f"{name}: {type(self.model).__name__} has no such option of sampling; {hint}")
-        encoded = None
+        encoded, condition = None, to_frame(condition)
+        if rebalance is not None:
+            condition = rebalanced(self.codec, rebalance, condition, n, int(seed), int(start))
         if condition is not None and len(condition):
             if self.model.conditioning == "none":
                 raise SynthgenError(f"condition: {type(self.model).__name__} takes none")

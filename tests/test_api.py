@@ -115,7 +115,8 @@ import sys, synthgen, pandas as pd, numpy as np
 frame = pd.DataFrame({"x": np.arange(500) % 7, "y": np.arange(500) % 3})
 print("begin", flush=True)
 fitted = synthgen.fit(
-    frame, run=sys.argv[1], max_samples=10**9, batch_size=64, overrides=["trainer=cpu", "network.width=16"]
+    frame, run=sys.argv[1], max_samples=10**9, batch_size=64,
+    overrides=["trainer=cpu", "network.width=16", "model.optimization.patience=null"],
 )
 print("rows", len(fitted.sample(10)), flush=True)
 """

@@ -163,7 +163,7 @@ def test_every_command_and_choice_composes(monkeypatch):
         for file in sorted((config_folder() / group).rglob("[!_]*.yaml")):
             choice = file.relative_to(config_folder() / group).with_suffix("")
             # Embedded data sets have no path.
-            given = ["data.path=somewhere"] if "path: ???" in file.read_text() else []
+            given = [f"data.{key}=somewhere" for key in ("path", "url") if f"{key}: ???" in file.read_text()]
             assert compose("train", [f"{group}={choice}", *given])["seed"] == 0
     for command in ("train", "sample", "evaluate", "inspect", "verify"):
         assert compose_unresolved(command)

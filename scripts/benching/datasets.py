@@ -11,8 +11,9 @@ import pandas as pd
 
 from synthgen.data.images.images import Images
 from synthgen.data.images.sources import fashion_mnist
+from synthgen.data.tables.delimited import read_csv
 from synthgen.data.tables.schema import infer_schema
-from synthgen.data.tables.sources import read_csv, write_table
+from synthgen.data.tables.sources import write_table
 from synthgen.files import replacing
 from synthgen.layout import TableSchema
 

@@ -6,26 +6,27 @@ __all__ = ["escape"]
 
 
 def escape(arguments: list[str]) -> list[str]:
-    """Quotes what Hydra would refuse, and gathers `condition.COLUMN=VALUE` into one argument.
+    """Quotes what Hydra would refuse, and gathers `condition.COLUMN=VALUE` and `rebalance.COLUMN=SHARES` into one each.
 
     A value that is no word of Hydra's grammar, such as `>50K`, is taken as text. Columns of a condition need not be in
-    any config, and their names may hold anything but "=": the whole condition travels as one JSON text.
+    any config, and their names may hold anything but "=": all of them travel as one JSON text.
 
     >>> escape(["n=3", "condition.income=>50K", "data.path=my (file).csv"])
     ['n=3', "data.path='my (file).csv'", 'condition=\\'{"income": ">50K"}\\'']
     """
-    escaped, condition = [], {}
+    escaped: list[str] = []
+    gathered: dict[str, dict[str, str | None]] = {"condition": {}, "rebalance": {}}
     for argument in arguments:
         key, equals, value = argument.partition("=")
-        if equals and key.lstrip("+").startswith("condition."):
-            condition[_unquote(key.lstrip("+").removeprefix("condition."))] = _cell(value)
+        of, dot, column = key.lstrip("+").partition(".")
+        if equals and dot and of in gathered:
+            gathered[of][_unquote(column)] = _cell(value)
         elif equals and not key.startswith("-") and not _parses(argument):
             escaped.append(f"{key}={quote(value)}")
         else:
             escaped.append(argument)
-    if condition:
-        escaped.append(f"condition={quote(json.dumps(condition, ensure_ascii=False))}")
-    return escaped
+    texts = ((of, json.dumps(cells, ensure_ascii=False)) for of, cells in gathered.items() if cells)
+    return [*escaped, *(f"{of}={quote(text)}" for of, text in texts)]
 
 
 def quote(value: str) -> str:

@@ -19,8 +19,7 @@ def run(config: DictConfig) -> None:
 
     settings = to_plain(config)["data"]
     if "_target_" in settings:
-        source, path = build(settings["source"]), settings.get("path")
-        data = source(path) if path is not None else source()
+        data = build(settings).read()
     elif settings.get("path"):
         data = read_data(settings["path"])
     else:

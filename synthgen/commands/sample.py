@@ -11,6 +11,9 @@ from synthgen.errors import SynthgenError
 
 __all__ = ["run"]
 
+# Of sampling, each of some models.
+_OPTIONS = ("sampler", "steps", "guidance", "temperature", "top_p")
+
 
 def run(config: DictConfig) -> None:
     """Samples and writes in one move."""
@@ -44,12 +47,13 @@ def run(config: DictConfig) -> None:
         raise SynthgenError(f"device: found {device!r}, expected auto, cpu, cuda or cuda:N") from None
     if on_gpu and (torch.device(device).index or 0) >= torch.cuda.device_count():
         raise SynthgenError(f"device: found {device!r}, but this machine has {torch.cuda.device_count()} GPUs")
-    options = {key: settings[key] for key in ("sampler", "steps", "guidance") if settings[key] is not None}
+    options = {key: settings[key] for key in _OPTIONS if settings[key] is not None}
     with Progress(transient=True) as progress:
         task = progress.add_task("sampling", total=n)
         drawn = synthesizer.to(device).sample(
             n,
             condition=_condition(settings["condition"]),
+            rebalance=_rebalance(settings["rebalance"]),
             seed=settings["seed"],
             start=settings["start"],
             progress=lambda rows: progress.advance(task, rows),
@@ -79,3 +83,18 @@ def _condition(given: Any) -> Any:
     if isinstance(given, str) and Path(given).suffix:
         return read_table(given)
     raise SynthgenError(f"condition={given}: expected condition.COLUMN=VALUE or the path of a .csv or .parquet file")
+
+
+def _rebalance(given: Any) -> Any:
+    """A column, or from its JSON text the shares of values of some columns."""
+    if not isinstance(given, str) or not given.startswith("{"):
+        return given
+    shares: dict[str, Any] = json.loads(given)
+    for column, text in shares.items():
+        try:
+            shares[column] = json.loads(str(text))
+        except json.JSONDecodeError:
+            raise SynthgenError(
+                f"rebalance.{column}: found {text!r}, expected shares by value, such as '{{\"yes\": 0.3}}'"
+            ) from None
+    return shares

@@ -1,6 +1,7 @@
 """What tables and image sets share on their way into training: splits, residence on the device, batches."""
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ class DataModule(LightningDataModule):
 
     Attributes:
         name: Of the data, in run folders and reports.
+        source: A function that returns the real data; it is handed `path` where that is given.
+        path: Where the data is.
         codec: The fitted map to tensors.
         train: Real data that training learns from.
         validation: Real data that training is watched on, or None.
@@ -34,6 +37,8 @@ class DataModule(LightningDataModule):
     """
 
     name: str
+    source: Callable[..., Any]
+    path: str | None
     codec: Any
     train: Any
     validation: Any
@@ -45,6 +50,10 @@ class DataModule(LightningDataModule):
             raise SynthgenError(f"data.batch_size: found {batch_size}, expected at least 1")
         self.batch_size = batch_size
         self.seed = seed
+
+    def read(self) -> Any:
+        """The whole of the real data, as its source gives it."""
+        return self.source(self.path) if self.path is not None else self.source()
 
     @abstractmethod
     def load(self) -> None:

@@ -145,6 +145,12 @@ def test_condition_on_a_value_never_seen(refused, table_checkpoint):
     assert "did you mean '>50K'?" in error
 
 
+def test_shares_that_are_none(refused, table_checkpoint):
+    given = ("sample", f"checkpoint={table_checkpoint}", "n=3", "output=x.csv")
+    assert "rebalance.town: found 'half', expected shares by value" in refused(*given, "rebalance.town=half")
+    assert "rebalance.town: found 'Bon'; did you mean 'Bonn'" in refused(*given, 'rebalance.town={"Bon": 0.5}')
+
+
 def test_condition_that_is_no_number(refused, table_checkpoint):
     message = refused("sample", f"checkpoint={table_checkpoint}", "n=3", "output=x.csv", "condition.age=abc")
     assert "condition age: found 'abc', expected a number from 18 to 89" in message

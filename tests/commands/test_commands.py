@@ -80,6 +80,11 @@ def test_quoted_values_arrive_as_typed(value):
     assert OverridesParser.create().parse_override(f"key={quote(value)}").value() == value
 
 
+def test_shares_travel_as_typed():
+    assert escape(['rebalance.income={">50K": 0.3}']) == ['rebalance=\'{"income": "{\\">50K\\": 0.3}"}\'']
+    assert escape(["rebalance=income"]) == ["rebalance=income"]
+
+
 def test_conditions_travel_as_typed():
     arguments = escape(["condition.income=>50K", "condition.hours per week=40", "condition.town=null"])
     assert arguments == ['condition=\'{"income": ">50K", "hours per week": "40", "town": null}\'']
@@ -98,6 +103,11 @@ def test_train_sample_evaluate_a_persons_own_table(synthgen, people, tmp_path):
     fake = pd.read_parquet("fake.parquet")
     assert (fake["income"] == ">50K").all()
     assert fake["town"].isna().all()
+    drawn = ("sample", "checkpoint=people", "n=400", "output=even.csv")
+    synthgen(*drawn, 'rebalance.town={"Bonn": 1.0}')
+    assert (pd.read_csv("even.csv")["town"] == "Bonn").all()
+    synthgen(*drawn, "rebalance=income", "temperature=0.9", "top_p=0.9")
+    assert pd.read_csv("even.csv")["income"].value_counts()[">50K"] == pytest.approx(200, abs=40)
     (run,) = (tmp_path / "outputs").iterdir()
     synthgen("sample", f"checkpoint={run}", "n=200", "output=fake.csv")
     printed = synthgen("evaluate", f"run={run}", "synthetic=fake.csv", "output=report")

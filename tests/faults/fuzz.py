@@ -20,8 +20,8 @@ import pandas as pd
 import yaml
 
 import synthgen
+from synthgen.data.tables.delimited import read_csv
 from synthgen.data.tables.module import TableDataModule
-from synthgen.data.tables.sources import read_csv
 from synthgen.errors import SynthgenError
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"

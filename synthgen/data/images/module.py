@@ -55,7 +55,7 @@ class ImageDataModule(DataModule):
         """Reads the images, splits them and fits the codec to what training may see."""
         if self._loaded:
             return
-        images = self.source(self.path) if self.path is not None else self.source()
+        images = self.read()
         images = images[limited_rows(len(images), self.limit, self.seed)]
         train, validation, holdout = split_rows(
             np.arange(len(images)), self.holdout_share, self.validation_share, self.seed

@@ -72,7 +72,7 @@ class TableDataModule(DataModule):
         """
         if self._loaded:
             return
-        frame = self.source(self.path) if self.path is not None else self.source()
+        frame = self.read()
         frame = frame.iloc[limited_rows(len(frame), self.limit, self.seed)]
         groups = np.arange(len(frame))
         if self.split_by is not None:
