@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout, layer_norm, silu
+from torch.nn.functional import dropout, layer_norm, relu
 
 from synthgen.networks.cells import (
     CellEmbedding,
@@ -36,6 +36,7 @@ class AnyOrderNetwork(nn.Module):
     def __init__(self, kinds: Sequence[CellKind], width: int, components: int, knots: int) -> None:
         super().__init__()
         self.kinds = tuple(kinds)
+        self.width = width
         self.marginals = Marginals(kinds)
         self.embedding = CellEmbedding(kinds, self.marginals, width, knots)
         self.heads = CellHeads(kinds, self.marginals, width, knots)
@@ -68,19 +69,25 @@ class AnyOrderNetwork(nn.Module):
             given: (batch, cells) which cells are known.
         """
 
+    def nothing(self, rows: int) -> Any:
+        """The state of rows of which no cell is known."""
+        device = self.marginals.sizes.device
+        vectors = torch.zeros(rows, len(self.kinds), self.width, device=device)
+        return self.begin(vectors, torch.zeros(rows, len(self.kinds), dtype=torch.bool, device=device))
+
     @abstractmethod
     def feature(self, cell: int, state: Any) -> Tensor:
         """(1, batch, width) features that one cell is predicted from."""
 
     @abstractmethod
-    def add(self, state: Any, cell: int, vector: Tensor, new: Tensor) -> Any:
-        """The state of rows of which one more cell is known.
+    def add(self, state: Any, cell: int, vector: Tensor, new: Tensor | None = None) -> None:
+        """Takes note of one more cell, in place.
 
         Args:
-            state: Of the rows before.
+            state: Of the rows.
             cell: Which.
             vector: (batch, width) of what it holds.
-            new: (batch,) in which rows; in the others it is known already.
+            new: (batch,) in which rows, where it is known already in others.
         """
 
     def predict(self, cell: int, state: Any) -> tuple[Tensor, Tensor | None]:
@@ -136,19 +143,26 @@ class AnyOrderMLP(AnyOrderNetwork):
         """The sum, (batch, width)."""
         return torch.where(given[:, :, None], vectors, 0.0).sum(dim=1)
 
+    def nothing(self, rows: int) -> Tensor:
+        """See `AnyOrderNetwork`."""
+        return torch.zeros(rows, self.width, device=self.start.device)
+
     def feature(self, cell: int, state: Tensor) -> Tensor:
         """See `AnyOrderNetwork`."""
-        return self._perceptrons(state[None], slice(cell, cell + 1))
+        # In the precision that the layers take, as sums are while training: half of what goes through memory.
+        kind = state.device.type
+        sums = state.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else state
+        return self._perceptrons(sums[None], slice(cell, cell + 1))
 
-    def add(self, state: Tensor, cell: int, vector: Tensor, new: Tensor) -> Tensor:
+    def add(self, state: Tensor, cell: int, vector: Tensor, new: Tensor | None = None) -> None:
         """See `AnyOrderNetwork`."""
-        return state + torch.where(new[:, None], vector, 0.0)
+        state += vector if new is None else torch.where(new[:, None], vector, 0.0)
 
     def _perceptrons(self, sums: Tensor, cells: slice) -> Tensor:
         """(cells, batch, width) sums over known cells to features of as many."""
         hidden = _normalised(sums + self.start[cells].to(sums.dtype))
         for i, layer in enumerate(self.hidden):
-            out = dropout(silu(layer(hidden if i == 0 else _normalised(hidden), cells)), self.dropout, self.training)
+            out = dropout(relu(layer(hidden if i == 0 else _normalised(hidden), cells)), self.dropout, self.training)
             hidden = out if i == 0 else hidden + out
         return _normalised(hidden)
 

@@ -99,16 +99,18 @@ class AnyOrderTransformer(AnyOrderNetwork):
             query = block(query, keys, values, state.there[:, None])
         return _normalised(query).transpose(0, 1)
 
-    def add(self, state: _Known, cell: int, vector: Tensor, new: Tensor) -> _Known:
-        """See `AnyOrderNetwork`; the state is changed in place."""
+    def add(self, state: _Known, cell: int, vector: Tensor, new: Tensor | None = None) -> None:
+        """See `AnyOrderNetwork`."""
         content = (vector + self.columns[cell])[:, None]
         state.there[:, cell + 1] = True
         for block, keys, values in zip(self.blocks, state.keys, state.values, strict=True):
             own = block.keys_and_values(content)
             for kept, fresh in zip((keys, values), own, strict=True):
-                kept[:, :, cell + 1] = torch.where(new[:, None, None], fresh[:, :, 0], kept[:, :, cell + 1])
+                held = kept[:, :, cell + 1]
+                kept[:, :, cell + 1] = (
+                    fresh[:, :, 0] if new is None else torch.where(new[:, None, None], fresh[:, :, 0], held)
+                )
             content = block(content, keys, values, state.there[:, None])
-        return state
 
     def _contents(self, vectors: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
         """Tokens of what cells hold, the first one before them, and (batch, 1 + cells, 1 + cells) which sees which."""

@@ -132,33 +132,39 @@ class CellEmbedding(nn.Module):
         self.curves = nn.Parameter(scale * torch.randn(len(kinds), knots, width))
         self.slopes = nn.Parameter(scale * torch.randn(len(kinds), width))
         numbers = [cell for cell, kind in enumerate(kinds) if kind.number]
-        self.of_number = frozenset(numbers)
+        self.kinds = tuple(kinds)
+        self.starts = marginals.starts.tolist()
         self.register_buffer("numbers", torch.tensor(numbers, dtype=torch.long), persistent=False)
 
     numbers: Tensor
 
     def forward(self, values: Tensor, numbers: Tensor) -> Tensor:
         """(batch, cells) values and numbers to (batch, cells, width)."""
-        vectors = embedding(values + self._marginals[0].starts, self._smoothed())
-        if not self.of_number:
+        marginals = self._marginals[0]
+        vectors = embedding(values + marginals.starts, self._smoothed(slice(None), marginals.ordered))
+        if not len(self.numbers):
             return vectors
         cells = self.numbers
         return vectors.index_add(1, cells, self._of_numbers(values[:, cells], numbers[:, cells], cells))
 
     def one(self, cell: int, values: Tensor, numbers: Tensor) -> Tensor:
         """(batch,) of one cell to (batch, width)."""
-        vectors = embedding(values + self._marginals[0].starts[cell], self._smoothed())
-        if cell not in self.of_number:
+        # Of this cell's values alone: while rows are drawn, a table of all would be made for every cell.
+        start = self.starts[cell]
+        own = torch.arange(start, start + self.kinds[cell].ordered, device=values.device)
+        table = self._smoothed(slice(start, start + self.kinds[cell].values), own)
+        vectors = embedding(values, table)
+        if not self.kinds[cell].number:
             return vectors
         return vectors + self._of_numbers(values, numbers, torch.full_like(values, cell))
 
-    def _smoothed(self) -> Tensor:
-        """Vectors of all values: each its own and what it has in common with its neighbours."""
+    def _smoothed(self, rows: slice, ordered: Tensor) -> Tensor:
+        """Vectors of values: each its own, and of ordered ones what it has in common with its neighbours."""
         marginals = self._marginals[0]
-        if not len(marginals.ordered):
-            return self.weight
-        curves = self._curve(marginals.of[marginals.ordered], marginals.positions[marginals.ordered])
-        return self.weight.index_add(0, marginals.ordered, curves)
+        if not len(ordered):
+            return self.weight[rows]
+        curves = self._curve(marginals.of[ordered], marginals.positions[ordered])
+        return self.weight[rows].index_add(0, ordered - (rows.start or 0), curves)
 
     def _of_numbers(self, values: Tensor, numbers: Tensor, cells: Tensor) -> Tensor:
         """What numbers add to the vectors of cells that hold some; nothing where a cell holds none."""

@@ -112,7 +112,7 @@ def test_cell_by_cell_it_predicts_what_it_predicts_of_all_cells_at_once(of, know
                 torch.testing.assert_close(one, two[:, : KINDS[cell].values] if two.dim() == 2 else two)
             vector = made.embedding.one(cell, values[:, cell], numbers[:, cell])
             torch.testing.assert_close(vector, vectors[:, cell])
-            state = made.add(state, cell, vector, torch.ones(9, dtype=torch.bool))
+            made.add(state, cell, vector)
 
 
 @pytest.mark.parametrize("of", NETWORKS)
@@ -123,7 +123,8 @@ def test_a_cell_that_a_row_knows_already_is_not_added_again(of):
     given = torch.zeros(8, len(KINDS), dtype=torch.bool)
     given[::2, 0] = True
     with torch.no_grad():
-        state = made.add(made.begin(vectors, given), 0, torch.where(given[:, :1], 9.9, vectors[:, 0]), ~given[:, 0])
+        state = made.begin(vectors, given)
+        made.add(state, 0, torch.where(given[:, :1], 9.9, vectors[:, 0]), ~given[:, 0])
         expected = made.begin(vectors, torch.tensor([True, False, False, False, False]).expand(8, -1))
         torch.testing.assert_close(made.predict(2, state)[0], made.predict(2, expected)[0])
 

@@ -46,7 +46,7 @@ class ARGN(Model):
     """
 
     conditioning = "exact"
-    block_size = 8192
+    block_size = 4096
 
     def __init__(
         self,
@@ -99,26 +99,28 @@ class ARGN(Model):
             raise SynthgenError(f"top_p: found {top_p}, expected a share above 0, at most 1")
         network = cast(AnyOrderNetwork, self.stages[-1].trained)
         device = generator.device
-        shape = (size, len(self.cells))
-        given = torch.zeros(shape, dtype=torch.bool, device=device)
-        values = torch.zeros(shape, dtype=torch.long, device=device)
-        numbers = torch.zeros(shape, device=device)
+        values = torch.zeros(size, len(self.cells), dtype=torch.long, device=device)
+        numbers = torch.zeros(size, len(self.cells), device=device)
+        given = None
         if condition is not None:
             given = self.cells.known(condition)
             values, numbers = self.cells.to_cells(condition)
-        state = network.begin(network.embedding(values, numbers), given) if len(self.cells) else None
-        for cell in range(shape[1]):
-            if condition is not None and given[:, cell].all():
+        if not len(self.cells):
+            return self.cells.to_batch(values, numbers)
+        known = network.nothing(size) if given is None else network.begin(network.embedding(values, numbers), given)
+        for cell in range(len(self.cells)):
+            new = None if given is None else ~given[:, cell]
+            if new is not None and not new.any():
                 continue
-            logits, mixture = network.predict(cell, state)
-            value = _draw_value(logits, generator, temperature, top_p)
-            number = numbers[:, cell]
+            logits, mixture = network.predict(cell, known)
+            value, number = _draw_value(logits, generator, temperature, top_p), numbers[:, cell]
             if mixture is not None:
                 number = _draw_number(mixture, generator, temperature)
-            value = torch.where(given[:, cell], values[:, cell], value)
-            number = torch.where(given[:, cell], numbers[:, cell], number)
+            if new is not None:
+                value = torch.where(new, value, values[:, cell])
+                number = torch.where(new, number, numbers[:, cell])
             values[:, cell], numbers[:, cell] = value, number
-            state = network.add(state, cell, network.embedding.one(cell, value, number), ~given[:, cell])
+            network.add(known, cell, network.embedding.one(cell, value, number), new)
         return self.cells.to_batch(values, numbers)
 
     @torch.inference_mode()
@@ -212,7 +214,8 @@ def _draw_value(logits: Tensor, generator: torch.Generator, temperature: float, 
     """(batch, values) logits to (batch,) values, by the inverse of their distribution function."""
     if logits.shape[1] == 1:
         return torch.zeros(len(logits), dtype=torch.long, device=logits.device)
-    shares = (logits.float() / temperature).softmax(dim=1)
+    logits = logits.float() if temperature == 1 else logits.float() / temperature
+    shares = logits.softmax(dim=1)
     if top_p < 1:
         falling, order = shares.sort(dim=1, descending=True)
         held_back = falling.cumsum(dim=1) - falling >= top_p
