@@ -27,6 +27,7 @@ from synthgen.training.fit import fit_model
 from synthgen.training.run_folder import RunFolder
 
 FAMILIES = {
+    "table/argn": ["experiment=adult_tabdiff", "model=table/argn"],
     "table/tabdiff": ["experiment=adult_tabdiff"],
     "table/ctgan": ["experiment=adult_tabdiff", "model=table/ctgan"],
     "table/tvae": ["experiment=adult_tabdiff", "model=table/tvae"],

@@ -27,6 +27,7 @@ from synthgen.errors import SynthgenError
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 SECONDS = 30
 SMALL = {
+    "table/argn": ["network.width=8"],
     "table/copula": [],
     "table/ctgan": ["network.widths=[8]", "model.latent=4"],
     "table/tvae": ["network.widths=[8]", "model.latent=4"],

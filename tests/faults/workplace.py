@@ -16,6 +16,14 @@ from synthgen.training.checkpoint_io import AtomicCheckpointIO
 
 # One line a family: what `synthgen train` trains for some 24 steps, with every kind of randomness left on.
 FAMILIES = {
+    "table/argn": [
+        "data=randhie",
+        "data.limit=3000",
+        "data.batch_size=256",
+        "network.width=16",
+        "network.dropout=0.1",
+        "model.optimization.patience=null",  # a run ends where its budget says
+    ],
     "table/tabdiff": ["data=randhie", "data.limit=3000", "data.batch_size=256", "network.width=16", "network.depth=1"],
     "table/ctgan": [
         "data=randhie",
