@@ -9,7 +9,7 @@ import pandas as pd
 
 from synthgen.data.fingerprint import fingerprint
 from synthgen.data.images.images import Images
-from synthgen.data.tables.schema import infer_schema
+from synthgen.data.tables.schema import measured_schema
 from synthgen.data.tables.sources import to_frame
 from synthgen.errors import SynthgenError
 from synthgen.layout import TableSchema
@@ -147,14 +147,14 @@ def _seconds(values: pd.Series) -> pd.Series:
 def _measurable(frame: pd.DataFrame, target: str | None) -> tuple[TableSchema, list[str]]:
     """The schema of the columns that can be measured, and notes on those that cannot."""
     try:
-        return infer_schema(frame, target), []
+        return measured_schema(frame, target), []
     except SynthgenError:
         if frame.empty or not frame.columns.is_unique:
             raise
     kept, notes = [], []
     for name in frame.columns:
         try:
-            infer_schema(frame[[name]])
+            measured_schema(frame[[name]])
         except SynthgenError as error:
             if name == target:
                 raise
@@ -163,7 +163,7 @@ def _measurable(frame: pd.DataFrame, target: str | None) -> tuple[TableSchema, l
             kept.append(name)
     if not kept:
         raise SynthgenError(f"no column can be measured. {notes[0]}")
-    return infer_schema(frame[kept], target), notes
+    return measured_schema(frame[kept], target), notes
 
 
 def _versions() -> dict[str, str]:

@@ -11,7 +11,11 @@ from typing import Any
 
 from synthgen.errors import SynthgenError, nearest
 
-__all__ = ["Column", "ImageLayout", "Kind", "TableLayout", "TableSchema"]
+__all__ = ["MAX_MEASURED", "Column", "ImageLayout", "Kind", "TableLayout", "TableSchema"]
+
+
+# Beyond this many different words a column is no longer counted word by word.
+MAX_MEASURED = 10_000
 
 
 class Kind(StrEnum):
@@ -21,6 +25,16 @@ class Kind(StrEnum):
     CATEGORICAL = "categorical"
     BOOLEAN = "boolean"
     CONSTANT = "constant"
+    DATETIME = "datetime"
+    DATE = "date"
+    TIME = "time"
+    DURATION = "duration"
+    IDENTIFIER = "identifier"
+
+    @property
+    def moment(self) -> bool:
+        """Whether values are points in time."""
+        return self in (Kind.DATETIME, Kind.DATE, Kind.TIME)
 
 
 @dataclass(frozen=True)
@@ -33,21 +47,27 @@ class Column:
         dtype: The pandas dtype that real data had, and that synthetic data gets.
         categories: The values that occur, without the missing one: sorted, of a categorical or boolean column; the one
             value of a constant column, or none when it is missing throughout.
-        minimum: Smallest value of a numerical column.
-        maximum: Largest value of a numerical column.
+        minimum: Smallest value of a numerical column; of dates, times and durations, the earliest, in units.
+        maximum: Largest value of a numerical column, the latest date; of an identifier, the largest number in use.
         decimals: Digits after the point that write every value of a numerical column; 0 for integers, None when more
             than 12 would be needed.
         missing_rate: Share of missing cells, 0 to 1.
+        format: How dates that are text are written, as for `strftime`; how identifiers are: "uuid4", or text with one
+            `{n:WIDTH}` where a number stands.
+        unit: Of dates, times and durations, the coarsest that writes every value: M, D, h, m, s, ms, us or ns. Minimum
+            and maximum count it from 1970, from midnight or from nothing.
     """
 
     name: str
     kind: Kind
     dtype: str
     categories: tuple[Any, ...] = ()
-    minimum: float | None = None
+    minimum: float | None = None  # a whole number where floats would lose digits
     maximum: float | None = None
     decimals: int | None = None
     missing_rate: float = 0.0
+    format: str | None = None
+    unit: str | None = None
 
     @property
     def numerical(self) -> bool:
@@ -77,6 +97,13 @@ class TableSchema:
     def names(self) -> list[str]:
         """Column names, in order."""
         return [column.name for column in self.columns]
+
+    @property
+    def measured(self) -> "TableSchema":
+        """The columns that metrics know: numbers, booleans, constants and words that are not too many to count."""
+        simple = (Kind.NUMERICAL, Kind.CATEGORICAL, Kind.BOOLEAN, Kind.CONSTANT)
+        kept = tuple(c for c in self.columns if c.kind in simple and len(c.categories) <= MAX_MEASURED)
+        return TableSchema(kept, self.target if any(c.name == self.target for c in kept) else None)
 
     def __getitem__(self, name: str) -> Column:
         for column in self.columns:
@@ -115,12 +142,15 @@ class TableLayout:
             them, all but the last one, which then stands for "missing", or 0. Empty when that is 0 everywhere.
         gates: For each continuous value, which discrete variable says by its code 0 that it holds, being noise under
             any other; −1 where it always holds. Empty when that is so everywhere.
+        digits: For each discrete variable, which other one it is the next digit of, of a code that the two write
+            together; −1 where it begins a column or a part of one. Empty when that is so everywhere.
     """
 
     numerical: int
     cardinalities: tuple[int, ...]
     ordered: tuple[int, ...] = ()
     gates: tuple[int, ...] = ()
+    digits: tuple[int, ...] = ()
 
     @property
     def categorical(self) -> int:

@@ -143,9 +143,11 @@ class Synthesizer:
                 raise SynthgenError(
                     f"the model draws {name} values that are not finite: weights or settings are damaged"
                 )
-        decoded = self.codec.decode(drawn)
-        if encoded is not None and isinstance(self.codec, TableCodec):
-            return self.codec.with_given(decoded, condition)  # type: ignore[arg-type]
+        if not isinstance(self.codec, TableCodec):
+            return self.codec.decode(drawn)
+        decoded = self.codec.decode(drawn, int(start), int(seed))
+        if encoded is not None:
+            return self.codec.with_given(decoded, condition)
         return decoded
 
     def to(self, device: str | torch.device) -> "Synthesizer":

@@ -85,7 +85,7 @@ class CollapseMonitor(Look):
             self._real_diversity = _mean_distance(real.classifier.features(images.pixels), images.labels)
             self.names = ("diversity", "coverage", *ratio)
             return
-        schema = real.data.codec.schema
+        schema = real.data.codec.schema.measured
         self._embedding = RowEmbedding([real.data.train], schema)
         self._real_diversity = _mean_distance(self._embedding.transform(some(real.compared, _PAIRED)), None)
         categories = category_coverage(real.data.train, real.compared, schema)
@@ -131,7 +131,7 @@ class CollapseMonitor(Look):
         return {"diversity": distance / max(self._real_diversity, 1e-12), "coverage": drawn.prdc.coverage}
 
     def _rows(self, drawn: Drawn) -> dict[str, float]:
-        real, schema = drawn.real, drawn.real.data.codec.schema
+        real, schema = drawn.real, drawn.real.data.codec.schema.measured
         assert self._embedding is not None
         rows = drawn.synthetic.iloc[: len(real.compared)]
         distance = _mean_distance(self._embedding.transform(rows.iloc[:_PAIRED]), None)

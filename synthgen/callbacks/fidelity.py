@@ -37,7 +37,7 @@ class Fidelity(Look):
     def prepare(self, real: Real, model: Model) -> None:
         """Trains the classifier of images, or finds it on disk."""
         if not real.images:
-            schema = real.data.codec.schema
+            schema = real.data.codec.schema.measured
             pairs = ("trend_error",) if len(schema) > 1 else ()
             detector = ("detector_auc",) if len(real.compared) >= _FEWEST else ()
             self.names = ("shape_error", *pairs, *detector)
@@ -55,7 +55,7 @@ class Fidelity(Look):
         return Found({name: found[name] for name in self.names})
 
     def _table(self, drawn: Drawn) -> dict[str, float]:
-        sides = drawn.real.compared, drawn.synthetic, drawn.real.data.codec.schema
+        sides = drawn.real.compared, drawn.synthetic, drawn.real.data.codec.schema.measured
         found = {"shape_error": shape_error(*sides)}
         if "trend_error" in self.names:
             found["trend_error"] = trend_error(*sides)

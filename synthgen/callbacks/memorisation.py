@@ -125,7 +125,7 @@ def _closeness(drawn: Drawn, resamples: int, reach: np.ndarray | None) -> tuple[
         found = memorisation(*sides, references=_IMAGES, resamples=resamples, pairs=1, real=reach)
         return _figures(found.copied.value, found.copied_real, found.ratio.value, found.p_value), False
     train, held = (_independent(drawn.real, part) for part in (data.train, data.validation))
-    rows = closest_records(train, held, drawn.synthetic, data.codec.schema, references=_REFERENCES)
+    rows = closest_records(train, held, drawn.synthetic, data.codec.schema.measured, references=_REFERENCES)
     exact = data.entities is None
     p_value = rows.p_value if exact else _entity_test(drawn, resamples)
     return _figures(rows.near_copies.value, rows.near_real.value, rows.ratio.value, p_value), exact
@@ -140,7 +140,7 @@ def _entity_test(drawn: Drawn, resamples: int) -> float:
     data = drawn.real.data
     # In random order, as the first of equally near rows is taken.
     pool = some(pd.concat([data.train, data.validation]), _REFERENCES)
-    embedding = RowEmbedding([pool], data.codec.schema)
+    embedding = RowEmbedding([pool], data.codec.schema.measured)
     distances, rows = nearest_neighbours(
         embedding.transform(drawn.synthetic), embedding.transform(pool), min(_NEIGHBOURS, len(pool))
     )

@@ -44,7 +44,7 @@ class Samples(Look):
             shown = drawn.synthetic[: self.images]
             order = np.arange(len(shown)) if shown.labels is None else np.argsort(shown.labels, kind="stable")
             return Found(picture=image_grid(shown.pixels[order]))
-        schema = drawn.real.data.codec.schema
+        schema = drawn.real.data.codec.schema.measured
         names = sorted(schema.names, key=lambda name: name != schema.target)[: self.columns]
         part = TableSchema(tuple(schema[name] for name in names))
         title = f"after {drawn.seen:,} examples"

@@ -1,82 +1,25 @@
 """The invertible map between a real table and tensors.
 
-Every column becomes variables of two kinds, which one model then learns jointly:
-
-- a *discrete* variable has codes 0 .. cardinality − 1: the values of a categorical or boolean column, the values of a
-  numerical column that has few of them, each with one more code for a missing cell;
-- a *continuous* variable is a real number, standard normal over the column: the rank of the value, through the normal
-  quantile function. Where a numerical column has point masses (a value that is far more frequent than a density allows,
-  such as 0 or a cap) or missing cells, a discrete variable stands beside the continuous one and says which of them a
-  cell is; its code 0 means "none of them: the continuous variable holds". Under another code the continuous variable is
-  noise that says nothing.
+Every column is taken apart into simple parts by its form (`forms.py`), and every part becomes a discrete variable, a
+continuous one or both (`variables.py`), which one model then learns jointly.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from scipy.special import ndtr, ndtri
 from torch import Tensor
 
+from synthgen.data.tables.conditions import MISSING, Wanted, cell_variables, given_cells
+from synthgen.data.tables.forms import form_of
 from synthgen.data.tables.stored import check_column
+from synthgen.data.tables.variables import Encoding, fit_variables, from_variables, scattered, to_codes, to_normal
 from synthgen.errors import SynthgenError, nearest
-from synthgen.layout import Column, Kind, TableLayout, TableSchema
+from synthgen.layout import TableLayout, TableSchema
 
 __all__ = ["MISSING", "TableCodec"]
-
-
-class _Missing:
-    """Asks for a missing cell in a condition, where None and NaN leave the cell free."""
-
-    def __repr__(self) -> str:
-        return "synthgen.MISSING"
-
-
-MISSING = _Missing()
-
-# A numerical column with at most this many different values, each seen MIN_REPEATS times on average, is discrete.
-_MAX_DISCRETE = 1024
-_MIN_REPEATS = 8
-# Share of a column's rows from which one value of a continuous column is a point mass.
-_MASS_SHARE = 0.005
-_MAX_MASSES = 64
-_KNOTS = 512
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """How one column is encoded.
-
-    Attributes:
-        values: What the codes of the discrete variable mean, without the missing one: categories, the values of a
-            numerical column that is discrete throughout, or its point masses.
-        missing: Whether the discrete variable has a last code for a missing cell.
-        knots: For a continuous variable, increasing values of the column; empty when there is none.
-        quantiles: For each knot, the share of the column's continuous cells below it, strictly within 0 and 1.
-    """
-
-    values: tuple[Any, ...] = ()
-    missing: bool = False
-    knots: tuple[float, ...] = ()
-    quantiles: tuple[float, ...] = ()
-
-    @property
-    def continuous(self) -> bool:
-        """Whether the column has a continuous variable."""
-        return bool(self.knots)
-
-    @property
-    def cardinality(self) -> int:
-        """Number of codes of the discrete variable; 0 when there is none."""
-        codes = len(self.values) + self.missing
-        return codes + self.continuous if codes else 0
-
-    @property
-    def missing_code(self) -> int:
-        """The code of a missing cell."""
-        return self.cardinality - 1
 
 
 class TableCodec:
@@ -85,6 +28,10 @@ class TableCodec:
     Encoded rows are a dict of two tensors: `numerical`, float32 of shape (rows, layout.numerical), and `categorical`,
     int32 of shape (rows, layout.categorical). `decode` gives back the columns in order, with their dtypes, precision
     and range.
+
+    Attributes:
+        schema: What the columns are.
+        encodings: For each column, how each of its parts is encoded.
 
     Example:
         >>> import pandas as pd
@@ -97,29 +44,50 @@ class TableCodec:
 
     kind = "table"
 
-    def __init__(self, schema: TableSchema, encodings: dict[str, Encoding]) -> None:
+    def __init__(self, schema: TableSchema, encodings: dict[str, tuple[Encoding, ...]]) -> None:
         self.schema = schema
         self.encodings = encodings
-        self._discrete = [name for name, encoding in encodings.items() if encoding.cardinality]
-        self._continuous = [name for name, encoding in encodings.items() if encoding.continuous]
+        self._forms = {column.name: form_of(column) for column in schema}
+        # For each column, and each of its parts, the places of its discrete and its continuous variable.
+        self._discrete: dict[str, list[int]] = {}
+        self._continuous: dict[str, list[int]] = {}
+        discrete = continuous = 0
+        for name, parts in encodings.items():
+            self._discrete[name], self._continuous[name] = [], []
+            for part in parts:
+                self._discrete[name].append(discrete if part.cardinality else -1)
+                self._continuous[name].append(continuous if part.continuous else -1)
+                discrete, continuous = discrete + bool(part.cardinality), continuous + part.continuous
+        self._width = (continuous, discrete)
 
     @classmethod
     def fit(cls, frame: pd.DataFrame, schema: TableSchema) -> "TableCodec":
         """Learns from real rows how each column of `schema` is encoded."""
-        return cls(schema, {column.name: _fit_column(frame[column.name], column) for column in schema})
+        encodings = {}
+        for column in schema:
+            form = form_of(column)
+            parts = form.split(frame[column.name])
+            encodings[column.name] = tuple(fit_variables(*part) for part in zip(parts, form.parts, strict=True))
+        return cls(schema, encodings)
 
     @property
     def layout(self) -> TableLayout:
         """What a model sees of a row."""
-        discrete = [(self.schema[name], self.encodings[name]) for name in self._discrete]
+        cardinalities, ordered, gates, digits = [], [], [], []
+        for name, form in self._forms.items():
+            for i, (part, encoding) in enumerate(zip(form.parts, self.encodings[name], strict=True)):
+                if encoding.cardinality:
+                    cardinalities.append(encoding.cardinality)
+                    ordered.append(len(encoding.values) if part.numerical and not encoding.continuous else 0)
+                    digits.append(self._discrete[name][i - 1] if form.digits and i else -1)
+                if encoding.continuous:
+                    gates.append(self._discrete[name][i])
         return TableLayout(
-            numerical=len(self._continuous),
-            cardinalities=tuple(encoding.cardinality for _, encoding in discrete),
-            ordered=tuple(
-                len(encoding.values) if column.numerical and not encoding.continuous else 0
-                for column, encoding in discrete
-            ),
-            gates=tuple(self._discrete.index(name) if name in self._discrete else -1 for name in self._continuous),
+            numerical=len(gates),
+            cardinalities=tuple(cardinalities),
+            ordered=tuple(ordered),
+            gates=tuple(gates),
+            digits=tuple(digits) if any(digit >= 0 for digit in digits) else (),
         )
 
     def encode(self, frame: pd.DataFrame) -> dict[str, Tensor]:
@@ -131,32 +99,40 @@ class TableCodec:
         for name in self.schema.names:
             if name not in frame.columns:
                 raise SynthgenError(f"the table lacks column {name!r}; {nearest(name, frame.columns, what='it has')}")
-        numerical = np.zeros((len(frame), len(self._continuous)), dtype=np.float32)
-        categorical = np.zeros((len(frame), len(self._discrete)), dtype=np.int32)
-        for column in self.schema:
-            encoding = self.encodings[column.name]
-            values = _present(frame[column.name], column)
-            codes = _to_codes(values, column, encoding) if encoding.cardinality else None
-            if codes is not None:
-                categorical[:, self._discrete.index(column.name)] = codes
-            if encoding.continuous:
-                place = self._continuous.index(column.name)
-                normal = _to_normal(values.to_numpy(dtype=float), encoding)
+        numerical = np.zeros((len(frame), self._width[0]), dtype=np.float32)
+        categorical = np.zeros((len(frame), self._width[1]), dtype=np.int32)
+        for name, form in self._forms.items():
+            parts = form.split(frame[name])
+            _fill(parts, seed=self.schema.names.index(name))
+            for values, part, encoding, j, k in self._variables(name, parts):
+                codes = to_codes(values, part, encoding) if encoding.cardinality else None
                 if codes is not None:
-                    normal = _scatter(normal, codes, seed=place)
-                numerical[:, place] = normal
+                    categorical[:, j] = codes
+                if encoding.continuous:
+                    normal = to_normal(values.to_numpy(dtype=float, na_value=np.nan), encoding)
+                    numerical[:, k] = normal if codes is None else scattered(normal, codes, seed=k)
         return {"numerical": torch.from_numpy(numerical), "categorical": torch.from_numpy(categorical)}
 
-    def decode(self, encoded: dict[str, Tensor]) -> pd.DataFrame:
-        """Tensors as rows: the inverse of `encode`, up to the resolution of the quantile knots."""
+    def decode(self, encoded: dict[str, Tensor], start: int = 0, seed: int = 0) -> pd.DataFrame:
+        """Tensors as rows: the inverse of `encode`, up to the resolution of the quantile knots.
+
+        Args:
+            encoded: As `encode` gives it.
+            start: Number of the first row in the sequence that `seed` names; identifiers are made of both.
+            seed: Of the sequence.
+        """
         numerical = encoded["numerical"].double().cpu().numpy()
         categorical = encoded["categorical"].cpu().numpy()
+        n = len(numerical)
         columns = {}
-        for column in self.schema:
-            encoding = self.encodings[column.name]
-            codes = categorical[:, self._discrete.index(column.name)] if encoding.cardinality else None
-            normal = numerical[:, self._continuous.index(column.name)] if encoding.continuous else None
-            columns[column.name] = _from_variables(column, encoding, codes, normal, len(numerical))
+        for name, form in self._forms.items():
+            parts = [
+                from_variables(
+                    part, encoding, categorical[:, j] if j >= 0 else None, numerical[:, k] if k >= 0 else None, n
+                )
+                for _, part, encoding, j, k in self._variables(name, form.parts)
+            ]
+            columns[name] = form.join(parts, range(start, start + n), seed)
         return pd.DataFrame(columns)
 
     def encode_condition(self, condition: dict[str, Any] | pd.DataFrame, n: int) -> dict[str, Tensor]:
@@ -172,8 +148,8 @@ class TableCodec:
             `categorical_known`, booleans of the same shapes that tell which variables are given.
 
         Raises:
-            SynthgenError: A column or a value that training never saw, a number out of the column's range, or a number
-                of rows other than n.
+            SynthgenError: A column or a value that training never saw, a number out of the column's range, an
+                identifier, or a number of rows other than n.
         """
         if isinstance(condition, pd.DataFrame):
             if len(condition) != n:
@@ -181,27 +157,24 @@ class TableCodec:
             given = {str(name): condition[name].tolist() for name in condition.columns}
         else:
             given = {str(name): [value] * n for name, value in condition.items()}
-        numerical = torch.zeros(n, len(self._continuous))
-        categorical = torch.zeros(n, len(self._discrete), dtype=torch.int32)
+        numerical, categorical = torch.zeros(n, self._width[0]), torch.zeros(n, self._width[1], dtype=torch.int32)
         known = {"numerical": torch.zeros_like(numerical, dtype=torch.bool)}
         known["categorical"] = torch.zeros_like(categorical, dtype=torch.bool)
         for name, cells in given.items():
             column = self.schema[name]
-            variables: dict[Any, tuple[int, float, bool]] = {}
+            variables: dict[Any, list[Wanted]] = {}
             for row, cell in enumerate(cells):
                 if cell is not MISSING and not pd.api.types.is_scalar(cell):
                     raise SynthgenError(f"condition {name}: found {cell!r}, expected one value")
                 if cell is not MISSING and pd.isna(cell):
                     continue
                 if cell not in variables:
-                    variables[cell] = self._condition_variables(column, cell)
-                code, normal, has_number = variables[cell]
-                if self.encodings[name].cardinality:
-                    j = self._discrete.index(name)
-                    categorical[row, j], known["categorical"][row, j] = code, True
-                if has_number:
-                    j = self._continuous.index(name)
-                    numerical[row, j], known["numerical"][row, j] = normal, True
+                    variables[cell] = cell_variables(self._forms[name], self.encodings[name], cell)
+                for (code, normal), _, _, j, k in self._variables(column.name, variables[cell]):
+                    if j >= 0 and code is not None:
+                        categorical[row, j], known["categorical"][row, j] = code, True
+                    if normal is not None:
+                        numerical[row, k], known["numerical"][row, k] = normal, True
         return {
             "numerical": numerical,
             "categorical": categorical,
@@ -210,64 +183,25 @@ class TableCodec:
         }
 
     def with_given(self, frame: pd.DataFrame, condition: dict[str, Any] | pd.DataFrame) -> pd.DataFrame:
-        """Decoded rows with the numbers that a condition gives, to the last digit.
-
-        Encoding moves a number between two knots by the resolution of float32.
+        """Decoded rows with the numbers and dates that a condition gives, to the last digit.
 
         Args:
             frame: What `decode` gives of samples under a condition.
             condition: As `encode_condition` takes it.
         """
         for name, value in condition.items():
-            column = self.schema[str(name)]
-            if not self.encodings[column.name].continuous:
-                continue
-            cells = value.tolist() if isinstance(condition, pd.DataFrame) else [value] * len(frame)
-            given = pd.to_numeric(pd.Series([None if cell is MISSING else cell for cell in cells])).to_numpy(
-                dtype=float
-            )
-            if pd.api.types.is_integer_dtype(column.dtype):
-                given = np.round(given)
-            kept = frame[column.name].to_numpy(dtype=float, na_value=np.nan)
-            values = pd.Series(np.where(np.isnan(given), kept, given), index=frame.index)
-            frame[column.name] = values.astype(column.dtype)  # type: ignore[call-overload]
+            form = self._forms[str(name)]
+            if any(encoding.continuous for encoding in self.encodings[str(name)]):
+                cells = value.tolist() if isinstance(condition, pd.DataFrame) else [value] * len(frame)
+                frame[str(name)] = given_cells(form, cells, frame)
         return frame
-
-    def _condition_variables(self, column: Column, cell: Any) -> tuple[int, float, bool]:
-        """Code, normal value, and whether the normal value is given, for one wanted cell."""
-        encoding = self.encodings[column.name]
-        if cell is MISSING:
-            if not encoding.missing and not (column.kind is Kind.CONSTANT and not column.categories):
-                raise SynthgenError(f"condition {column.name}: asks for a missing cell, but training saw none")
-            return encoding.missing_code, 0.0, False
-        values = column.categories if column.kind is Kind.CONSTANT else encoding.values
-        for code, value in enumerate(values):
-            if _same(value, cell):
-                return code + encoding.continuous, 0.0, False
-        try:
-            number = float(cell) if column.numerical else 0.0
-        except (TypeError, ValueError):
-            raise SynthgenError(
-                f"condition {column.name}: found {cell!r}, expected a number from {column.minimum:g} to "
-                f"{column.maximum:g}"
-            ) from None
-        if not encoding.continuous:
-            raise SynthgenError(
-                f"condition {column.name}: training never saw {cell!r}; {nearest(cell, values, what='values are')}"
-            )
-        assert column.minimum is not None
-        assert column.maximum is not None
-        if not column.minimum <= number <= column.maximum:
-            raise SynthgenError(
-                f"condition {column.name}: {number:g} is outside {column.minimum:g} .. {column.maximum:g}, "
-                "the range that training saw"
-            )
-        return 0, float(_to_normal(np.array([number]), encoding)[0]), True
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form; `from_dict` reads it back."""
-        encodings = {name: asdict(encoding) for name, encoding in self.encodings.items()}
-        return {"kind": self.kind, "schema": self.schema.to_dict(), "encodings": encodings}
+        encodings = {name: [asdict(part) for part in parts] for name, parts in self.encodings.items()}
+        # A column that is its own only part is written as the first version of the format has it.
+        written = {name: parts[0] if len(parts) == 1 else parts for name, parts in encodings.items()}
+        return {"kind": self.kind, "schema": self.schema.to_dict(), "encodings": written}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "TableCodec":
@@ -277,8 +211,11 @@ class TableCodec:
             SynthgenError: It is something else, of which a column is named.
         """
         encodings = {
-            name: Encoding(tuple(e["values"]), e["missing"], tuple(e["knots"]), tuple(e["quantiles"]))
-            for name, e in data["encodings"].items()
+            name: tuple(
+                Encoding(tuple(e["values"]), e["missing"], tuple(e["knots"]), tuple(e["quantiles"]))
+                for e in (parts if isinstance(parts, list) else [parts])
+            )
+            for name, parts in data["encodings"].items()
         }
         schema = TableSchema.from_dict(data["schema"])
         if list(encodings) != schema.names or len(set(schema.names)) != len(schema):
@@ -289,123 +226,24 @@ class TableCodec:
             check_column(column, encodings[column.name])
         return cls(schema, encodings)
 
-
-def _fit_column(values: pd.Series, column: Column) -> Encoding:
-    if column.kind is Kind.CONSTANT:
-        return Encoding()
-    missing = column.missing_rate > 0
-    if column.kind is not Kind.NUMERICAL:
-        return Encoding(values=column.categories, missing=missing)
-    numbers = _present(values, column).dropna().to_numpy(dtype=float)
-    distinct, counts = np.unique(numbers, return_counts=True)
-    if len(distinct) <= min(_MAX_DISCRETE, len(numbers) / _MIN_REPEATS):
-        return Encoding(values=tuple(distinct.tolist()), missing=missing)
-    is_mass = counts >= max(_MASS_SHARE * len(numbers), _MIN_REPEATS)
-    is_mass[np.argsort(-counts, kind="stable")[_MAX_MASSES:]] = False
-    knots, quantiles = _quantiles(distinct[~is_mass], counts[~is_mass])
-    return Encoding(
-        values=tuple(distinct[is_mass].tolist()),
-        missing=missing,
-        knots=tuple(knots.tolist()),
-        quantiles=tuple(quantiles.tolist()),
-    )
+    def _variables(self, name: str, of_parts: Any) -> Any:
+        """Something of each part of a column, beside the part, its encoding, and the places of its two variables."""
+        return zip(
+            of_parts,
+            self._forms[name].parts,
+            self.encodings[name],
+            self._discrete[name],
+            self._continuous[name],
+            strict=True,
+        )
 
 
-def _quantiles(distinct: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Knots of the distribution function, evenly spaced in probability and, for the tails, in normal quantiles."""
-    ranks = (np.cumsum(counts) - counts / 2) / counts.sum()
-    wanted = np.union1d(
-        np.linspace(ranks[0], ranks[-1], _KNOTS), ndtr(np.linspace(ndtri(ranks[0]), ndtri(ranks[-1]), _KNOTS))
-    )
-    keep = np.unique(np.searchsorted(ranks, wanted).clip(max=len(ranks) - 1))
-    return distinct[keep], ranks[keep]
-
-
-def _present(values: pd.Series, column: Column) -> pd.Series:
-    """A column with everything that counts as missing turned into NaN."""
-    return values.replace([np.inf, -np.inf], np.nan) if column.numerical else values
-
-
-def _to_normal(values: np.ndarray, encoding: Encoding) -> np.ndarray:
-    """Standard normal values of numbers; 0 where a number is missing."""
-    return np.nan_to_num(ndtri(np.interp(values, encoding.knots, encoding.quantiles)), nan=0.0)
-
-
-def _scatter(normal: np.ndarray, codes: np.ndarray, seed: int) -> np.ndarray:
-    """Gives cells that are a point mass or missing a standard normal value that says nothing.
-
-    Whatever a cell's code, its continuous variable then is standard normal: neither spikes nor gaps for diffusion to
-    learn, and no draw in which the two disagree. Drawn from a fixed seed, so that encoding is a function; one a column,
-    so that columns whose cells are missing together are not made equal.
-    """
-    coded = codes > 0
-    normal[coded] = np.random.default_rng(seed).standard_normal(coded.sum())
-    return normal
-
-
-def _to_codes(values: pd.Series, column: Column, encoding: Encoding) -> np.ndarray:
-    codes = pd.Index(encoding.values).get_indexer(pd.Index(values)) if encoding.values else np.full(len(values), -1)
-    missing = values.isna().to_numpy()
-    if not encoding.continuous:
-        unseen = (codes < 0) & ~missing
-        if unseen.any() and column.numerical:
-            # A number between two known ones: the codec keeps its nearest neighbour.
-            known = np.array(encoding.values)
-            numbers = values[unseen].to_numpy(dtype=float)
-            codes[unseen] = np.abs(numbers[:, None] - known[None, :]).argmin(axis=1)
-        elif unseen.any():
-            value = values[unseen].iloc[0]
-            raise SynthgenError(
-                f"column {column.name!r}: {value!r} is not among the values that the codec was fitted on"
-            )
-    codes = codes + int(encoding.continuous)
-    if missing.any():
-        if not encoding.missing:
-            raise SynthgenError(f"column {column.name!r}: found a missing cell, but the codec was fitted on none")
-        codes[missing] = encoding.missing_code
-    return codes
-
-
-def _from_variables(
-    column: Column, encoding: Encoding, codes: np.ndarray | None, normal: np.ndarray | None, n: int
-) -> pd.Series:
-    if column.kind is Kind.CONSTANT:
-        return pd.Series([column.categories[0] if column.categories else None] * n, dtype=column.dtype)
-    missing = codes == encoding.missing_code if codes is not None and encoding.missing else np.zeros(n, dtype=bool)
-    if not column.numerical:
-        assert codes is not None
-        values = pd.Series(np.array([*encoding.values, None], dtype=object)[np.where(missing, -1, codes)])
-        return values.astype(column.dtype)  # type: ignore[call-overload]
-    numbers = np.full(n, np.nan)
-    if normal is not None:
-        numbers = np.interp(ndtr(normal), encoding.quantiles, encoding.knots)
-        if column.decimals is not None:
-            numbers = np.round(numbers, column.decimals)
-    if codes is not None and encoding.values:
-        listed = codes >= int(encoding.continuous)
-        index = (codes - int(encoding.continuous)).clip(0, len(encoding.values) - 1)
-        numbers = np.where(listed, np.array(encoding.values, dtype=float)[index], numbers)
-    if pd.api.types.is_integer_dtype(column.dtype):
-        numbers = _within(numbers, column.dtype)
-    numbers = np.where(missing, np.nan, numbers)
-    return pd.Series(numbers).astype(column.dtype)  # type: ignore[call-overload]
-
-
-def _within(numbers: np.ndarray, dtype: str) -> np.ndarray:
-    """Numbers within the range of an integer type, whose ends a float may round beyond."""
-    pandas_dtype = pd.api.types.pandas_dtype(dtype)
-    bounds = np.iinfo(getattr(pandas_dtype, "numpy_dtype", pandas_dtype))
-    highest = float(bounds.max)
-    return numbers.clip(float(bounds.min), highest if highest <= bounds.max else np.nextafter(highest, 0))
-
-
-def _same(value: Any, cell: Any) -> bool:
-    """Whether a wanted cell, which may be text from a command line, means a known value."""
-    if value == cell or str(value) == str(cell):
-        return True
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        try:
-            return float(cell) == float(value)
-        except (TypeError, ValueError):
-            return False
-    return isinstance(value, bool) and str(cell).lower() == str(value).lower()
+def _fill(parts: list[pd.Series], seed: int) -> None:
+    """Gives all parts but the first, where a cell is missing, values of other rows, which say nothing."""
+    missing = parts[0].isna().to_numpy() if len(parts) > 1 else np.zeros(0, dtype=bool)
+    if missing.any() and not missing.all():
+        rows = np.random.default_rng(seed).choice(np.flatnonzero(~missing), missing.sum())
+        for i in range(1, len(parts)):
+            values = parts[i].to_numpy(copy=True)
+            values[missing] = values[rows]
+            parts[i] = pd.Series(values)

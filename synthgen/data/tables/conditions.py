@@ -1,0 +1,160 @@
+"""Cells that samples shall have: what a person wants of a column, as the variables that a model sees."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from synthgen.data.tables.forms import Form
+from synthgen.data.tables.moments import ticks_of, zone_of
+from synthgen.data.tables.variables import Encoding, dtype_named, to_codes, to_normal
+from synthgen.errors import SynthgenError, nearest
+from synthgen.layout import Column, Kind
+
+__all__ = ["MISSING", "Wanted", "cell_variables", "given_cells"]
+
+#: Of one part of a cell: its code and its normal number, each None where it is left free.
+Wanted = tuple[int | None, float | None]
+
+
+class _Missing:
+    """Asks for a missing cell in a condition, where None and NaN leave the cell free."""
+
+    def __repr__(self) -> str:
+        return "synthgen.MISSING"
+
+
+MISSING = _Missing()
+
+
+def cell_variables(form: Form, encodings: Sequence[Encoding], cell: Any) -> list[Wanted]:
+    """What each part of a column is, for one wanted cell.
+
+    Raises:
+        SynthgenError: A value that training never saw, or an identifier.
+    """
+    column = form.column
+    if cell is MISSING:
+        always = column.kind is Kind.CONSTANT and not column.categories
+        if not always and not (encodings and encodings[0].missing):
+            raise SynthgenError(f"condition {column.name}: asks for a missing cell, but training saw none")
+        return [(encodings[0].missing_code, None)] + [(None, None)] * (len(encodings) - 1)
+    if column.kind is Kind.IDENTIFIER:
+        raise SynthgenError(f"condition {column.name}: identifiers are made anew and cannot be asked for")
+    if form.parts == (column,):
+        return [_simple(column, encodings[0], cell)]
+    try:
+        parts = form.split(_typed(form, [cell]))
+        codes = [int(to_codes(*part)[0]) if part[2].cardinality else None for part in zip(parts, form.parts, encodings)]
+    except SynthgenError as error:
+        # What a part lacks, such as a weekday, is named by the part; what the cell lacks is said of the condition.
+        message = str(error)
+        if message.startswith("condition "):
+            raise
+        raise SynthgenError(f"condition {column.name}: training never saw {cell!r}: {message}") from None
+    return [
+        (code, float(to_normal(part.to_numpy(), encoding)[0]) if encoding.continuous and not code else None)
+        for code, part, encoding in zip(codes, parts, encodings)
+    ]
+
+
+def given_cells(form: Form, cells: Sequence[Any], frame: pd.DataFrame) -> pd.Series:
+    """A decoded column with the numbers and dates that a condition gives, to the last digit.
+
+    Encoding moves a number between two knots by the resolution of float32.
+
+    Args:
+        form: Of the column.
+        cells: One a row; None and NaN are free, `MISSING` is as it was decoded.
+        frame: Decoded rows.
+    """
+    column = form.column
+    given = np.array([cell is not MISSING and not pd.isna(cell) for cell in cells], dtype=bool)
+    values = frame[column.name].copy()
+    if not given.any():
+        return values
+    typed = _typed(form, [cell for cell, is_given in zip(cells, given) if is_given])
+    values[given] = typed.array
+    return values
+
+
+def _typed(form: Form, cells: list[Any]) -> pd.Series:
+    """Wanted cells in the column's dtype.
+
+    Raises:
+        SynthgenError: One that is none of the column's kind, or out of its range.
+    """
+    column = form.column
+    dtype = dtype_named(column.dtype)
+    if column.kind is Kind.CATEGORICAL:
+        by_text = form.by_text  # type: ignore[attr-defined]
+        return pd.Series([by_text.get(str(cell), cell) for cell in cells], dtype="object")
+    if column.kind is Kind.NUMERICAL:
+        try:
+            numbers = [int(cell) if isinstance(column.minimum, int) else float(cell) for cell in cells]
+        except (TypeError, ValueError):
+            raise SynthgenError(f"condition {column.name}: found {cells[0]!r}, expected a number") from None
+        for number in numbers:
+            _in_range(column, number, f"{number}", f"{column.minimum} .. {column.maximum}")
+        if pd.api.types.is_integer_dtype(dtype):
+            numbers = [round(number) for number in numbers]
+        return pd.Series(numbers).astype(dtype)
+    try:
+        read = pd.Series([_moment(column, cell) for cell in cells], dtype="object").astype(dtype)
+        ticks, _ = ticks_of(read, column)
+    except (TypeError, ValueError):  # SynthgenError is one
+        expected = f"a {column.kind}" + (f" written as {column.format}" if column.format else "")
+        raise SynthgenError(f"condition {column.name}: found {cells[0]!r}, expected {expected}") from None
+    for tick, cell in zip(ticks, cells):
+        _in_range(column, int(tick), str(cell), "the times")
+    return read
+
+
+def _moment(column: Column, cell: Any) -> Any:
+    if column.kind is Kind.DURATION:
+        return pd.Timedelta(cell)
+    if column.format is not None:
+        return str(cell)
+    moment = pd.Timestamp(cell)
+    if column.dtype == "object":
+        return moment.date()
+    return moment.tz_localize(zone_of(column)) if moment.tz is None and zone_of(column) else moment
+
+
+def _in_range(column: Column, number: float, found: str, expected: str) -> None:
+    assert column.minimum is not None
+    assert column.maximum is not None
+    if not column.minimum <= number <= column.maximum:
+        raise SynthgenError(f"condition {column.name}: {found} is outside {expected}, the range that training saw")
+
+
+def _simple(column: Column, encoding: Encoding, cell: Any) -> Wanted:
+    values = column.categories if column.kind is Kind.CONSTANT else encoding.values
+    for code, value in enumerate(values):
+        if _same(value, cell):
+            return code + encoding.continuous, None
+    try:
+        number = float(cell) if column.numerical else 0.0
+    except (TypeError, ValueError):
+        raise SynthgenError(
+            f"condition {column.name}: found {cell!r}, expected a number from {column.minimum:g} to {column.maximum:g}"
+        ) from None
+    if not encoding.continuous:
+        raise SynthgenError(
+            f"condition {column.name}: training never saw {cell!r}; {nearest(cell, values, what='values are')}"
+        )
+    _in_range(column, number, f"{number:g}", f"{column.minimum:g} .. {column.maximum:g}")
+    return 0, float(to_normal(np.array([number]), encoding)[0])
+
+
+def _same(value: Any, cell: Any) -> bool:
+    """Whether a wanted cell, which may be text from a command line, means a known value."""
+    if value == cell or str(value) == str(cell):
+        return True
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            return float(cell) == float(value)
+        except (TypeError, ValueError):
+            return False
+    return isinstance(value, bool) and str(cell).lower() == str(value).lower()

@@ -1,0 +1,187 @@
+"""Variables: how a simple column, of numbers or of values to choose from, becomes codes and normal numbers.
+
+- A *discrete* variable has codes 0 .. cardinality − 1: the values of a categorical or boolean column, the values of a
+  numerical column that has few of them, each with one more code for a missing cell.
+- A *continuous* variable is a real number, standard normal over the column: the rank of the value, through the normal
+  quantile function. Where a numerical column has point masses (a value that is far more frequent than a density allows,
+  such as 0 or a cap) or missing cells, a discrete variable stands beside the continuous one and says which of them a
+  cell is; its code 0 means "none of them: the continuous variable holds". Under another code the continuous variable is
+  noise that says nothing.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtr, ndtri
+
+from synthgen.errors import SynthgenError
+from synthgen.layout import Column, Kind
+
+__all__ = ["Encoding", "dtype_named", "fit_variables", "from_variables", "scattered", "to_codes", "to_normal"]
+
+# A numerical column with at most this many different values, each seen MIN_REPEATS times on average, is discrete.
+_MAX_DISCRETE = 1024
+_MIN_REPEATS = 8
+# Share of a column's rows from which one value of a continuous column is a point mass.
+_MASS_SHARE = 0.005
+_MAX_MASSES = 64
+_KNOTS = 512
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How one column is encoded.
+
+    Attributes:
+        values: What the codes of the discrete variable mean, without the missing one: categories, the values of a
+            numerical column that is discrete throughout, or its point masses.
+        missing: Whether the discrete variable has a last code for a missing cell.
+        knots: For a continuous variable, increasing values of the column; empty when there is none.
+        quantiles: For each knot, the share of the column's continuous cells below it, strictly within 0 and 1.
+    """
+
+    values: tuple[Any, ...] = ()
+    missing: bool = False
+    knots: tuple[float, ...] = ()
+    quantiles: tuple[float, ...] = ()
+
+    @property
+    def continuous(self) -> bool:
+        """Whether the column has a continuous variable."""
+        return bool(self.knots)
+
+    @property
+    def cardinality(self) -> int:
+        """Number of codes of the discrete variable; 0 when there is none."""
+        codes = len(self.values) + self.missing
+        if codes == 1 and not self.continuous:
+            return 0  # the one value of a part, such as the weekday of a weekly date
+        return codes + self.continuous if codes else 0
+
+    @property
+    def missing_code(self) -> int:
+        """The code of a missing cell."""
+        return self.cardinality - 1
+
+
+def fit_variables(values: pd.Series, column: Column) -> Encoding:
+    """Learns how a simple column is encoded; a column of words that names no categories has those that occur."""
+    if column.kind is Kind.CONSTANT:
+        return Encoding()
+    missing = column.missing_rate > 0
+    if column.kind is not Kind.NUMERICAL:
+        return Encoding(values=column.categories or tuple(sorted(values.dropna().unique().tolist())), missing=missing)
+    numbers = values.dropna().to_numpy(dtype=float)
+    distinct, counts = np.unique(numbers, return_counts=True)
+    if len(distinct) <= min(_MAX_DISCRETE, len(numbers) / _MIN_REPEATS):
+        return Encoding(values=tuple(distinct.tolist()), missing=missing)
+    is_mass = counts >= max(_MASS_SHARE * len(numbers), _MIN_REPEATS)
+    is_mass[np.argsort(-counts, kind="stable")[_MAX_MASSES:]] = False
+    knots, quantiles = _quantiles(distinct[~is_mass], counts[~is_mass])
+    return Encoding(
+        values=tuple(distinct[is_mass].tolist()),
+        missing=missing,
+        knots=tuple(knots.tolist()),
+        quantiles=tuple(quantiles.tolist()),
+    )
+
+
+def _quantiles(distinct: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Knots of the distribution function, evenly spaced in probability and, for the tails, in normal quantiles."""
+    ranks = (np.cumsum(counts) - counts / 2) / counts.sum()
+    wanted = np.union1d(
+        np.linspace(ranks[0], ranks[-1], _KNOTS), ndtr(np.linspace(ndtri(ranks[0]), ndtri(ranks[-1]), _KNOTS))
+    )
+    keep = np.unique(np.searchsorted(ranks, wanted).clip(max=len(ranks) - 1))
+    return distinct[keep], ranks[keep]
+
+
+def to_normal(values: np.ndarray, encoding: Encoding) -> np.ndarray:
+    """Standard normal values of numbers; 0 where a number is missing."""
+    return np.nan_to_num(ndtri(np.interp(values, encoding.knots, encoding.quantiles)), nan=0.0)
+
+
+def scattered(normal: np.ndarray, codes: np.ndarray, seed: int) -> np.ndarray:
+    """Gives cells that are a point mass or missing a standard normal value that says nothing.
+
+    Whatever a cell's code, its continuous variable then is standard normal: neither spikes nor gaps for diffusion to
+    learn, and no draw in which the two disagree. Drawn from a fixed seed, so that encoding is a function; one a column,
+    so that columns whose cells are missing together are not made equal.
+    """
+    coded = codes > 0
+    normal[coded] = np.random.default_rng(seed).standard_normal(coded.sum())
+    return normal
+
+
+def to_codes(values: pd.Series, column: Column, encoding: Encoding) -> np.ndarray:
+    """(rows,) codes of the discrete variable.
+
+    Raises:
+        SynthgenError: A word that the codec was not fitted on, or a missing cell where there was none.
+    """
+    codes = pd.Index(encoding.values).get_indexer(pd.Index(values)) if encoding.values else np.full(len(values), -1)
+    missing = values.isna().to_numpy()
+    if not encoding.continuous:
+        unseen = (codes < 0) & ~missing
+        if unseen.any() and column.numerical:
+            # A number between two known ones: the codec keeps its nearest neighbour.
+            known = np.array(encoding.values, dtype=float)
+            codes[unseen] = np.searchsorted((known[1:] + known[:-1]) / 2, values[unseen].to_numpy(dtype=float))
+        elif unseen.any():
+            value = values[unseen].iloc[0]
+            raise SynthgenError(
+                f"column {column.name!r}: {value!r} is not among the values that the codec was fitted on"
+            )
+    codes = codes + int(encoding.continuous)
+    if missing.any():
+        if not encoding.missing:
+            raise SynthgenError(f"column {column.name!r}: found a missing cell, but the codec was fitted on none")
+        codes[missing] = encoding.missing_code
+    return codes
+
+
+def from_variables(
+    column: Column, encoding: Encoding, codes: np.ndarray | None, normal: np.ndarray | None, n: int
+) -> pd.Series:
+    """(rows,) values of a column, in its dtype, from its codes and its normal numbers, None where it has none."""
+    if codes is None and len(encoding.values) == 1:
+        codes = np.zeros(n, dtype=int)
+    if column.kind is Kind.CONSTANT:
+        return pd.Series([column.categories[0] if column.categories else None] * n, dtype=column.dtype)
+    missing = codes == encoding.missing_code if codes is not None and encoding.missing else np.zeros(n, dtype=bool)
+    if not column.numerical:
+        assert codes is not None
+        values = pd.Series(np.array([*encoding.values, None], dtype=object)[np.where(missing, -1, codes)])
+        return values.astype(dtype_named(column.dtype))
+    numbers = np.full(n, np.nan)
+    if normal is not None:
+        numbers = np.interp(ndtr(normal), encoding.quantiles, encoding.knots)
+        if column.decimals is not None:
+            numbers = np.round(numbers, column.decimals)
+    if codes is not None and encoding.values:
+        listed = codes >= int(encoding.continuous)
+        index = (codes - int(encoding.continuous)).clip(0, len(encoding.values) - 1)
+        numbers = np.where(listed, np.array(encoding.values, dtype=float)[index], numbers)
+    if pd.api.types.is_integer_dtype(column.dtype):
+        numbers = _within(numbers, column.dtype)
+    numbers = np.where(missing, np.nan, numbers)
+    return pd.Series(numbers).astype(dtype_named(column.dtype))
+
+
+def _within(numbers: np.ndarray, dtype: str) -> np.ndarray:
+    """Numbers within the range of an integer type, whose ends a float may round beyond."""
+    pandas_dtype = pd.api.types.pandas_dtype(dtype)
+    bounds = np.iinfo(getattr(pandas_dtype, "numpy_dtype", pandas_dtype))
+    highest = float(bounds.max)
+    return numbers.clip(float(bounds.min), highest if highest <= bounds.max else np.nextafter(highest, 0))
+
+
+def dtype_named(name: str) -> Any:
+    """The dtype of a name. Of two that share one, the one that columns of it have."""
+    if name == "string[pyarrow]":
+        import pyarrow as pa
+
+        return pd.ArrowDtype(pa.string())
+    return pd.api.types.pandas_dtype(name)

@@ -1,0 +1,137 @@
+"""schema.yaml: what a person says of a table's columns, in a file that is short to read and to change."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from synthgen.errors import SynthgenError, nearest
+from synthgen.layout import Column, Kind, TableSchema
+
+__all__ = ["DROP", "Wishes", "read_schema", "schema_text"]
+
+#: The kind of a column that is not learned.
+DROP = "drop"
+_KEYS = ("kind", "role", "decimals", "range", "format")
+_ROLES = ("target", "sensitive", "identifier")
+_MAX_DECIMALS = 12
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a schema file says.
+
+    Attributes:
+        where: The file, for messages.
+        target: The column that a downstream model would predict, if the file names one.
+        columns: By name, some of `kind`, `decimals`, `range` and `format`.
+        sensitive: Columns whose groups shall be treated as in the real data.
+    """
+
+    where: str = "schema"
+    target: str | None = None
+    columns: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    sensitive: tuple[str, ...] = ()
+
+
+def read_schema(path: str | Path) -> Wishes:
+    """Reads a schema file. Columns that it does not name are left to inference.
+
+    Raises:
+        SynthgenError: The file, the column and the key that is at fault, and the nearest valid word.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise SynthgenError(f"{file}: no such schema file; synthgen inspect writes one")
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SynthgenError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise SynthgenError(f"{file}: found {type(content).__name__}, expected `columns:` with a line a column")
+    for key in content:
+        if key not in ("columns", "constraints"):
+            raise SynthgenError(f"{file}: key {key!r}: {nearest(key, ('columns', 'constraints'))}")
+    if content.get("constraints"):
+        raise SynthgenError(f"{file}: constraints: this version knows none; leave the list empty")
+    columns = content.get("columns") or {}
+    if not isinstance(columns, dict):
+        raise SynthgenError(f"{file}: columns: found a {type(columns).__name__}, expected a line a column")
+    read, roles = {}, {}
+    for name, said in columns.items():
+        where = f"{file}: column {name!r}"
+        said = {"kind": said} if isinstance(said, str) else said
+        if not isinstance(said, dict):
+            raise SynthgenError(f"{where}: found {said!r}, expected a kind, or keys such as `kind: categorical`")
+        read[str(name)] = _checked(said, where)
+        if "role" in said:
+            roles[str(name)] = said["role"]
+    targets = [name for name, role in roles.items() if role == "target"]
+    if len(targets) > 1:
+        raise SynthgenError(f"{file}: role: found two targets, {targets[0]!r} and {targets[1]!r}, expected one")
+    sensitive = tuple(name for name, role in roles.items() if role == "sensitive")
+    return Wishes(str(file), targets[0] if targets else None, read, sensitive)
+
+
+def schema_text(schema: TableSchema, left_out: Mapping[str, str]) -> str:
+    """A schema file that says what was inferred.
+
+    Args:
+        schema: As inferred.
+        left_out: By name, why a column is not learned.
+    """
+    lines = [
+        "# What the columns are. Change a line, then train with data.schema=THIS FILE. What is not here is inferred.",
+        f"# kind: {', '.join([*Kind, DROP])}; role: {', '.join(_ROLES)}.",
+        "columns:",
+    ]
+    for column in schema:
+        lines.append(f"  {_yaml(column.name)}: {_yaml(_described(column, column.name == schema.target))}")
+    lines += [f"  {_yaml(name)}: {_yaml({'kind': DROP})}  # {reason}" for name, reason in left_out.items()]
+    return "\n".join([*lines, "constraints: []", ""])
+
+
+def _checked(said: dict[str, Any], where: str) -> dict[str, Any]:
+    for key in said:
+        if key not in _KEYS:
+            raise SynthgenError(f"{where}: key {key!r}: {nearest(key, _KEYS)}")
+    kinds = [*map(str, Kind), DROP]
+    if "kind" in said and said["kind"] not in kinds:
+        raise SynthgenError(f"{where}: kind: found {said['kind']!r}; {nearest(said['kind'], kinds)}")
+    if "role" in said and said["role"] not in _ROLES:
+        raise SynthgenError(f"{where}: role: found {said['role']!r}; {nearest(said['role'], _ROLES)}")
+    decimals = said.get("decimals", 0)
+    if type(decimals) is not int or not 0 <= decimals <= _MAX_DECIMALS:
+        raise SynthgenError(f"{where}: decimals: found {decimals!r}, expected a whole number to {_MAX_DECIMALS}")
+    limits = said.get("range", [0, 0])
+    ordered = isinstance(limits, list) and len(limits) == 2 and all(type(end) in (int, float) for end in limits)
+    if not ordered or not limits[0] <= limits[1]:
+        raise SynthgenError(f"{where}: range: found {limits!r}, expected [smallest, largest]")
+    if not isinstance(said.get("format", ""), str):
+        raise SynthgenError(f"{where}: format: found {said['format']!r}, expected text such as '%d.%m.%Y'")
+    kept = {key: value for key, value in said.items() if key != "role"}
+    if said.get("role") == "identifier" and kept.setdefault("kind", str(Kind.IDENTIFIER)) != Kind.IDENTIFIER:
+        raise SynthgenError(f"{where}: role: an identifier cannot be of kind {kept['kind']!r}")
+    return kept
+
+
+def _described(column: Column, is_target: bool) -> dict[str, Any]:
+    said: dict[str, Any] = {"kind": str(column.kind)}
+    if is_target:
+        said["role"] = "target"
+    if column.kind is Kind.NUMERICAL:
+        if column.decimals is not None:
+            said["decimals"] = column.decimals
+        ends = (column.minimum, column.maximum)
+        said["range"] = [int(end) if end is not None and float(end).is_integer() else end for end in ends]
+    elif column.format is not None and column.kind is not Kind.IDENTIFIER:
+        said["format"] = column.format
+    return said
+
+
+def _yaml(value: Any) -> str:
+    """One line."""
+    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10**6)
+    return text.removesuffix("\n").removesuffix("\n...")
