@@ -1,7 +1,7 @@
 """ARGN: an any-order autoregressive network over the cells of a row."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import torch
@@ -140,7 +140,7 @@ class ARGN(Model):
 
     def _objective(self, network: AnyOrderNetwork, batch: Batch, generator: torch.Generator) -> Tensor:
         values, numbers = self.cells.to_cells(batch)
-        visible = draw_orders(len(values), len(self.cells), self.in_order, generator)
+        visible = draw_orders(len(values), len(self.cells), self.in_order, generator, self.cells.digits)
         return cell_nll(network, values, numbers, visible).sum(dim=1).mean()
 
     def _nll_in_order(self, network: AnyOrderNetwork, batch: Batch, _: torch.Generator) -> Tensor:
@@ -173,7 +173,13 @@ def cell_nll(network: AnyOrderNetwork, values: Tensor, numbers: Tensor, visible:
     return nll.T
 
 
-def draw_orders(rows: int, cells: int, in_order: float, generator: torch.Generator) -> Tensor:
+def draw_orders(
+    rows: int,
+    cells: int,
+    in_order: float,
+    generator: torch.Generator,
+    digits: Sequence[tuple[int, int]] = (),
+) -> Tensor:
     """Which cells of a row come before which, in orders drawn at random.
 
     Args:
@@ -181,6 +187,7 @@ def draw_orders(rows: int, cells: int, in_order: float, generator: torch.Generat
         cells: Cells of a row.
         in_order: Share of orders that are that of the columns.
         generator: Source of the draws.
+        digits: Pairs of cells of which the first comes right after the second, as the next digit of a code does.
 
     Returns:
         (groups, cells, cells), true where the second cell comes after the third. A group is a row, or as many rows as
@@ -194,6 +201,8 @@ def draw_orders(rows: int, cells: int, in_order: float, generator: torch.Generat
     column = torch.arange(cells, device=device) / cells
     chosen = torch.rand(rows // shared, 1, generator=generator, device=device) < in_order
     key = torch.where(chosen, column, key)
+    for digit, leader in digits:
+        key[:, digit] = torch.nextafter(key[:, leader], torch.full_like(key[:, leader], 2.0))
     return key[:, :, None] > key[:, None, :]
 
 

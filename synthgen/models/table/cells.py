@@ -18,6 +18,7 @@ class RowCells:
 
     Attributes:
         kinds: What each cell holds.
+        digits: Pairs of a cell and the one that it is the next digit of.
 
     Args:
         layout: What a row is made of.
@@ -32,6 +33,7 @@ class RowCells:
             CellKind(size, number=j in number_of, ordered=0 if j in number_of else ordered[j])
             for j, size in enumerate(layout.cardinalities)
         ] + [CellKind(1, number=True) for _ in ungated]
+        self.digits = [(j, leader) for j, leader in enumerate(layout.digits) if leader >= 0]
         self._discrete = discrete
         self._cells = [*number_of, *range(discrete, discrete + len(ungated))]  # that hold numbers
         self._numbers = [*number_of.values(), *ungated]  # and which

@@ -173,6 +173,13 @@ def test_orders_are_permutations_and_a_share_is_that_of_the_columns():
     assert (draw_orders(10, 6, 1.0, generator) == torch.ones(6, 6, dtype=torch.bool).tril(-1)).all()
 
 
+def test_the_next_digit_of_a_code_comes_right_after_the_one_before():
+    place = draw_orders(2000, 8, 0.5, torch.Generator().manual_seed(0), [(3, 2), (4, 3)]).sum(dim=2)
+    assert (place[:, 3] == place[:, 2] + 1).all()
+    assert (place[:, 4] == place[:, 3] + 1).all()
+    assert len(place[:, 2].unique()) > 4
+
+
 @pytest.mark.parametrize(("rows", "groups"), [(1000, 50), (7, 1), (11 * 13, 11), (1024, 64)])
 def test_rows_of_many_cells_share_orders(rows, groups):
     visible = draw_orders(rows, 300, 0.5, torch.Generator().manual_seed(0))  # at most 21 rows a group

@@ -22,6 +22,7 @@ def test_a_column_is_a_cell():
         CellKind(10, ordered=9),
         CellKind(1, number=True),
     ]
+    assert RowCells(TableLayout(0, (5, 3, 3), digits=(-1, -1, 1))).digits == [(2, 1)]
     assert RowCells(TableLayout(0, (5,))).kinds == [CellKind(5)]
     assert RowCells(TableLayout(3, ())).kinds == [CellKind(1, number=True)] * 3
 
