@@ -33,6 +33,7 @@ def fit(
     *,
     labels: Sequence[Any] | np.ndarray | None = None,
     target: str | None = None,
+    schema: str | Path | None = None,
     max_time: str | float | None = None,
     max_samples: int | None = None,
     batch_size: int | None = None,
@@ -48,6 +49,7 @@ def fit(
         model: A config under `model/`: "table/tabdiff", "image/vae"; by default "table/argn" or "image/edm".
         labels: For an array of images, one label an image.
         target: For a table, the column that a downstream model would predict.
+        schema: For a table, a schema file, as `synthgen inspect` writes it, that says what some columns are.
         max_time: Time of training, "HH:MM:SS" or seconds.
         max_samples: Training examples, where no time is given.
         batch_size: Examples a step.
@@ -71,7 +73,7 @@ def fit(
         given += [f"max_time='{max_time}'"] if max_time is not None else []
         given += [f"max_samples={max_samples}"] if max_samples is not None else []
         config = compose("train", given)
-        settings = _data_settings(overrides, config["data"], target, batch_size)
+        settings = _data_settings(overrides, config["data"], target, schema, batch_size)
         module = _data_module(data, labels, {"seed": seed, "name": path.stem if path else "data", **settings})
         module.load()
         config["data"] = {"name": module.name, **settings}
@@ -89,12 +91,17 @@ def load(checkpoint: str | Path) -> Synthesizer:
 
 
 def _data_settings(
-    overrides: Sequence[str], composed: dict[str, Any], target: str | None, batch_size: int | None
+    overrides: Sequence[str],
+    composed: dict[str, Any],
+    target: str | None,
+    schema: str | Path | None,
+    batch_size: int | None,
 ) -> dict[str, Any]:
     """What a person has said of how the data is split and read; by default all of it is learned."""
     keys = [override.partition("=")[0].lstrip("+").partition(".") for override in overrides]
     settings = {"holdout": 0.0, **{key: composed[key] for group, _, key in keys if group == "data"}}
-    return settings | {k: v for k, v in {"target": target, "batch_size": batch_size}.items() if v is not None}
+    said = {"target": target, "schema": None if schema is None else str(schema), "batch_size": batch_size}
+    return settings | {key: value for key, value in said.items() if value is not None}
 
 
 def _data_module(
@@ -109,8 +116,9 @@ def _data_module(
     if isinstance(data, pd.DataFrame) or (path and _holds_table(Path(path))):
         source = (lambda: data) if isinstance(data, pd.DataFrame) else (lambda: read_table(str(path)))
         return TableDataModule(source, **settings)
-    if "target" in settings:
-        raise SynthgenError(f"target={settings['target']!r}: images have no columns; give labels instead")
+    for key in ("target", "schema"):
+        if key in settings:
+            raise SynthgenError(f"{key}={settings[key]!r}: images have no columns; give labels instead")
     if path:
         return ImageDataModule(lambda: image_folder(path), **settings)
     if isinstance(data, Images):

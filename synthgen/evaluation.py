@@ -9,7 +9,7 @@ import pandas as pd
 
 from synthgen.data.fingerprint import fingerprint
 from synthgen.data.images.images import Images
-from synthgen.data.tables.schema import measured_schema
+from synthgen.data.tables.schema import is_free_text, measured_schema
 from synthgen.data.tables.sources import to_frame
 from synthgen.errors import SynthgenError
 from synthgen.layout import TableSchema
@@ -77,7 +77,10 @@ def evaluate(
         (train, fake, held), dates = _without_dates(tables)
         assert train is not None
         assert fake is not None
+        texts = [name for name in train if name not in fake and name != target and is_free_text(train[name])]
+        train = train.drop(columns=texts)
         schema, left_out = _measurable(train, target)
+        left_out += [f"Not measured: column {name!r}: free text, which the synthetic table lacks." for name in texts]
         report = table_report(
             train,
             held,

@@ -28,6 +28,7 @@ class _Asked:
     name: str
     made: dict[str, Any]
     entities: tuple[Any, Any] | None = None
+    sensitive: tuple[str, ...] = ()
 
 
 def run(config: DictConfig) -> None:
@@ -60,7 +61,7 @@ def run(config: DictConfig) -> None:
             holdout=asked.holdout,
             synthetic=asked.synthetic,
             target=asked.target,
-            sensitive=settings["sensitive"],
+            sensitive=settings["sensitive"] or asked.sensitive,
             name=asked.name,
             seed=settings["seed"],
             progress=lambda part, share: progress.update(task, description=f"evaluating: {part}", completed=share),
@@ -144,7 +145,9 @@ def _of_run(settings: dict[str, Any]) -> _Asked:
     target = settings["target"] or getattr(data, "target", None)
     made = {key: value for key, value in made.items() if value is not None}
     name = settings["name"] or data.name
-    return _Asked(data.train, data.holdout, synthetic, target, name, made, _entities(data))
+    return _Asked(
+        data.train, data.holdout, synthetic, target, name, made, _entities(data), getattr(data, "sensitive", ())
+    )
 
 
 def _entities(data: Any) -> tuple[Any, Any] | None:

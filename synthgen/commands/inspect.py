@@ -1,5 +1,7 @@
 """`synthgen inspect`: say what is in a data file or folder."""
 
+import warnings
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
@@ -9,43 +11,110 @@ from synthgen.errors import SynthgenError
 
 __all__ = ["run"]
 
+# Share of a column's cells from which one number is worth a word.
+_FREQUENT = 0.05
+
 
 def run(config: DictConfig) -> None:
-    """Prints columns and their kinds, or sizes, channels and classes."""
+    """Prints columns and their kinds, and writes a schema file; of images, their sizes, channels and classes."""
     import pandas as pd
     from rich.console import Console
 
     from synthgen.data.files import read_data
+    from synthgen.data.tables.schema import infer_schema
 
-    settings = to_plain(config)["data"]
+    plain = to_plain(config)
+    settings, console = plain["data"], Console()
     if "_target_" in settings:
         data = build(settings).read()
     elif settings.get("path"):
         data = read_data(settings["path"])
     else:
         raise SynthgenError("data.path is missing: give data.path=FILE, or choose data=...")
-    Console().print(_table(data) if isinstance(data, pd.DataFrame) else _images(data))
+    if not isinstance(data, pd.DataFrame):
+        console.print(_images(data))
+        return
+    data = data.rename(columns=str)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # what is left out has a line of the table
+        schema = infer_schema(data, settings.get("target"))
+    left_out = {name: "free text" for name in data.columns if name not in schema.names}
+    console.print(_table(data, schema))
+    notable = {column.name: _notable(data[column.name], column) for column in schema}
+    for name, said in {**notable, **{name: f"{why}: left out" for name, why in left_out.items()}}.items():
+        if said:
+            console.print(f"- {name}: {said}", markup=False, soft_wrap=True)
+    if plain["output"]:
+        _write(Path(plain["output"]), schema, left_out, console)
 
 
-def _table(frame: Any) -> Any:
+def _write(file: Path, schema: Any, left_out: dict[str, str], console: Any) -> None:
+    from synthgen.data.tables.wishes import schema_text
+    from synthgen.files import replacing
+
+    text = schema_text(schema, left_out)
+    if file.exists() and file.read_text(encoding="utf-8") != text:
+        said = f"{file} is there and says something else: left as it is; remove it, or choose another output="
+        console.print(said, markup=False, soft_wrap=True)
+        return
+    with replacing(file) as partial:
+        partial.write_text(text, encoding="utf-8")
+    console.print(f"wrote {file}: change it and train with data.schema={file}", markup=False, soft_wrap=True)
+
+
+def _table(frame: Any, schema: Any) -> Any:
+    from rich.markup import escape
     from rich.table import Table
-
-    from synthgen.data.tables.schema import infer_schema
 
     table = Table(title=f"{len(frame):,} rows, {frame.shape[1]} columns", title_justify="left")
     for heading in ("column", "kind", "dtype", "distinct", "missing", "values"):
-        table.add_column(heading, justify="right" if heading in ("distinct", "missing") else "left")
-    for column in infer_schema(frame):
-        if column.numerical:
-            precision = "full precision" if column.decimals is None else f"{column.decimals} decimals"
-            values = f"{column.minimum:g} .. {column.maximum:g}, {precision}"
-        else:
-            frequent = frame[column.name].value_counts().index[:4]
-            values = ", ".join(map(str, frequent)) + (", …" if len(column.categories) > 4 else "")
-        missing = f"{100 * column.missing_rate:.1f} %" if column.missing_rate else "–"
-        distinct = f"{frame[column.name].nunique():,}"
-        table.add_row(column.name, str(column.kind), column.dtype, distinct, missing, values)
+        numbers = heading in ("distinct", "missing")
+        table.add_column(heading, justify="right" if numbers else "left", no_wrap=heading == "kind")
+    columns = {column.name: column for column in schema}
+    for name in frame.columns:
+        values, column = frame[name], columns.get(name)
+        missing = f"{100 * values.isna().mean():.1f} %" if values.isna().any() else "–"
+        kind, shown = (str(column.kind), _values(values, column)) if column else ("drop", "")
+        row = (name, kind, str(values.dtype), f"{values.nunique():,}", missing, shown)
+        table.add_row(*map(escape, row))
     return table
+
+
+def _values(values: Any, column: Any) -> str:
+    from synthgen.layout import Kind
+
+    if column.numerical:
+        precision = "full precision" if column.decimals is None else f"{column.decimals} decimals"
+        ends = [f"{end:,}" if isinstance(end, int) else f"{end:g}" for end in (column.minimum, column.maximum)]
+        return f"{ends[0]} .. {ends[1]}, {precision}"
+    if column.kind.moment or column.kind is Kind.DURATION:
+        present = values.dropna()
+        if column.format is None:
+            return f"{present.min()} .. {present.max()}"
+        return f"{present.iloc[0]}, written {column.format}"
+    if column.kind is Kind.IDENTIFIER:
+        return f"{values.dropna().iloc[0]}, …"
+    frequent = values.value_counts().index[:4]
+    return ", ".join(map(str, frequent)) + (", …" if len(column.categories) > 4 else "")
+
+
+def _notable(values: Any, column: Any) -> str:
+    from synthgen.data.tables.forms import MANY
+    from synthgen.layout import Kind
+
+    if column.kind is Kind.IDENTIFIER:
+        return "made anew, not learned"
+    if column.format is not None and ("%m/%d" in column.format or "%d/%m" in column.format):
+        return f"is the day first? taken as {column.format}"
+    if len(column.categories) > MANY:
+        return "very many words: two digits of a code"
+    if isinstance(column.minimum, int) and column.numerical:
+        return "beyond 2^53: every digit is kept"
+    if column.numerical:
+        shares = values.value_counts(normalize=True)
+        if len(shares) > 20 and shares.iloc[0] >= _FREQUENT:
+            return f"{100 * shares.iloc[0]:.0f} % are {shares.index[0]:g}"
+    return ""
 
 
 def _images(images: Any) -> Any:

@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from synthgen.commands import COMMANDS, main
 from synthgen.commands.arguments import escape, quote
@@ -196,6 +197,28 @@ def test_inspect_shows_columns_and_kinds(synthgen, people):
     printed = synthgen("inspect", "data.path=people.csv")
     for word in ("400 rows", "numerical", "categorical", "boolean", "constant", "1 decimals"):
         assert word in printed
+
+
+def test_inspect_writes_a_schema_file_that_training_obeys(synthgen, people, tmp_path):
+    days = pd.date_range("2024-01-01", periods=len(people)).strftime("%d.%m.%Y")
+    people.assign(customer_id=np.arange(len(people)) + 1000, since=days).to_csv("people.csv", index=False)
+    printed = synthgen("inspect", "data.path=people.csv")
+    assert "wrote schema.yaml" in printed
+    assert "made anew" in printed
+    file = tmp_path / "schema.yaml"
+    said = yaml.safe_load(file.read_text())
+    assert said["columns"]["customer_id"] == {"kind": "identifier"}
+    assert said["columns"]["since"] == {"kind": "date", "format": "%d.%m.%Y"}
+    edited = file.read_text().replace("customer_id: {kind: identifier}", "customer_id: drop")
+    assert edited != file.read_text()
+    file.write_text(edited)
+    assert "schema.yaml is there and says something else: left as it is" in synthgen("inspect", "data.path=people.csv")
+    assert file.read_text() == edited
+    synthgen("train", "data=csv", "data.path=people.csv", "data.schema=schema.yaml", "run=r", "name=p", *SMALL)
+    codec = json.loads((tmp_path / "checkpoints" / "p" / "codec.json").read_text())
+    kinds = {column["name"]: column["kind"] for column in codec["schema"]["columns"]}
+    assert "customer_id" not in kinds
+    assert kinds["since"] == "date"
 
 
 def test_wandb_logs_offline(synthgen, tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """Cells that samples shall have: what a person wants of a column, as the variables that a model sees."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
 
@@ -44,6 +45,12 @@ def cell_variables(form: Form, encodings: Sequence[Encoding], cell: Any) -> list
         raise SynthgenError(f"condition {column.name}: identifiers are made anew and cannot be asked for")
     if form.parts == (column,):
         return [_simple(column, encodings[0], cell)]
+    if column.kind is Kind.CATEGORICAL and str(cell) not in form.by_text:  # type: ignore[attr-defined]
+        # Among its neighbours alone: to compare it with a million words would take minutes.
+        words = sorted(form.by_text)  # type: ignore[attr-defined]
+        place = bisect_left(words, str(cell))
+        hint = nearest(cell, words[max(place - 3, 0) : place + 3], what="values near it are")
+        raise SynthgenError(f"condition {column.name}: training never saw {cell!r}; {hint}")
     try:
         parts = form.split(_typed(form, [cell]))
         codes = [int(to_codes(*part)[0]) if part[2].cardinality else None for part in zip(parts, form.parts, encodings)]

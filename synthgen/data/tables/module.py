@@ -1,5 +1,7 @@
 """A real table on its way into training."""
 
+import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from synthgen.data.module import DataModule, limited_rows, split_rows
 from synthgen.data.tables.codec import TableCodec
 from synthgen.data.tables.schema import infer_schema
 from synthgen.data.tables.sources import read_table
+from synthgen.data.tables.wishes import Wishes, read_schema
 from synthgen.errors import SynthgenError, nearest
 
 __all__ = ["TableDataModule"]
@@ -20,6 +23,8 @@ class TableDataModule(DataModule):
     """A table from any source, split into training, validation and holdout rows.
 
     Attributes:
+        target: The column that a downstream model would predict, which a schema file may name as well.
+        sensitive: Columns that a schema file names so.
         entities: Of each row, by its index, the number of the entity that `split_by` names; None without.
 
     Args:
@@ -30,6 +35,7 @@ class TableDataModule(DataModule):
         validation: Share of the other rows that training is watched on.
         split_by: A column that names an entity, such as a patient, whose rows stay on one side of every split. It is an
             identifier and is not learned.
+        schema: A schema file, as `synthgen inspect` writes it: what the columns are, where inference is to be told.
         limit: Number of rows to take, drawn by `seed`; by default all of them.
         batch_size: Rows a batch, on each device.
         seed: Of the splits and of the order of batches.
@@ -41,6 +47,7 @@ class TableDataModule(DataModule):
         source: Callable[..., pd.DataFrame],
         path: str | None = None,
         target: str | None = None,
+        schema: str | Path | None = None,
         holdout: float | str = 0.1,
         validation: float = 0.05,
         limit: int | None = None,
@@ -56,6 +63,9 @@ class TableDataModule(DataModule):
         self.source = source
         self.path = path
         self.target = target
+        self.schema = schema
+        self.sensitive: tuple[str, ...] = ()
+        self._wishes = Wishes() if schema is None else read_schema(schema)
         self.holdout_share = holdout
         self.validation_share = validation
         self.split_by = split_by
@@ -89,7 +99,10 @@ class TableDataModule(DataModule):
         share = 0.0 if isinstance(self.holdout_share, str) else self.holdout_share
         train, validation, holdout = split_rows(groups, share, self.validation_share, self.seed)
         seen = frame.iloc[np.sort(np.concatenate([train, validation]))]
-        self.codec = TableCodec.fit(seen, infer_schema(seen, self.target))
+        learned = infer_schema(seen, self.target, self._wishes)
+        self.target, self.sensitive = learned.target, self._wishes.sensitive
+        self.codec = TableCodec.fit(seen, learned)
+        frame = frame[learned.names]
         self.train = frame.iloc[train]
         self.validation = frame.iloc[validation] if len(validation) else None
         self.holdout = frame.iloc[holdout] if len(holdout) else None
@@ -106,5 +119,9 @@ class TableDataModule(DataModule):
 
     @property
     def fingerprint(self) -> str:
-        """A hash of the rows that training may see, their order included."""
-        return fingerprint(self.train, self.validation)
+        """A hash of the rows that training may see, their order included, and of what a schema file says of them."""
+        content = fingerprint(self.train, self.validation)
+        if not self._wishes.columns:
+            return content
+        said = json.dumps([self._wishes.target, dict(self._wishes.columns)], sort_keys=True)
+        return hashlib.sha256(f"{content} {said}".encode()).hexdigest()

@@ -197,9 +197,7 @@ def _wished(name: str, values: pd.Series, wish: dict[str, Any], where: str) -> C
     if written is not None or (kind is not None and (kind.moment or kind is Kind.DURATION)):
         found = (kind or kind_written(written), written) if written is not None else recognise(present)
         if found is None or (kind is not None and found[0] is not kind):
-            raise SynthgenError(
-                f"{where}: kind: found {values.dtype}, expected a {kind}; say how it is written (format)"
-            )
+            raise SynthgenError(f"{where}: kind: found {values.dtype}, expected a {kind}; say its format")
         return moment_column(name, values, *found)
     column = _infer_column(name, values, as_measured=kind is not None)
     if kind is not None and column.kind is not kind:

@@ -1,5 +1,6 @@
 """schema.yaml: what a person says of a table's columns, in a file that is short to read and to change."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -133,5 +134,7 @@ def _described(column: Column, is_target: bool) -> dict[str, Any]:
 
 def _yaml(value: Any) -> str:
     """One line."""
+    if isinstance(value, str) and "\n" in value:
+        return json.dumps(value, ensure_ascii=False)
     text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10**6)
     return text.removesuffix("\n").removesuffix("\n...")

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,9 @@ from scipy.stats import kstest, norm, rankdata
 from synthgen.data.tables.codec import MISSING, TableCodec
 from synthgen.data.tables.schema import infer_schema
 from synthgen.errors import SynthgenError
+from synthgen.synthesizer import Synthesizer
+
+SHIPPED = Path(__file__).parents[3] / "checkpoints" / "randhie-tabdiff"
 
 WORDS = st.sampled_from(["", " ", "None", "NA", "nan", "null", "0", "1", "1.0", "True", "Köln", "東京", "a\nb", "🦉"])
 CELLS = {
@@ -350,3 +354,13 @@ def test_a_constant_column_may_be_asked_for_as_it_is(people):
 def test_conditions_that_training_never_saw_are_refused(people, condition, message):
     with pytest.raises(SynthgenError, match=message):
         fitted(people).encode_condition(condition, 2)
+
+
+def test_a_codec_that_ships_decodes_as_it_always_has():
+    """Format 1: numbers and words alone, an encoding a column; pinned before there were other kinds."""
+    drawn = Synthesizer.load(SHIPPED).sample(50, seed=3)
+    assert list(drawn.iloc[0]) == [2, 3.258096, "no", 6.882438, 8.294049, 0.0, 13.73189, "excellent"]
+    assert list(drawn.iloc[49]) == [5, 4.61512, "yes", 6.907755, 0.0, 0.0, 13.73189, "good"]
+    stored = json.loads((SHIPPED / "codec.json").read_text())
+    written = TableCodec.from_dict(stored).to_dict()
+    assert json.loads(json.dumps(written))["encodings"] == stored["encodings"]

@@ -220,8 +220,8 @@ def test_a_condition_on_one_of_very_many_words_gives_both_digits():
     condition = codec.encode_condition({"x": "00042"}, 3)
     assert condition["categorical_known"].sum(dim=0).tolist() == [3, 3, 0]
     assert codec.decode(condition)["x"].tolist() == ["00042"] * 3
-    with pytest.raises(SynthgenError, match="condition x: training never saw '99999'"):
-        codec.encode_condition({"x": "99999"}, 1)
+    with pytest.raises(SynthgenError, match="condition x: training never saw '029980'; did you mean '02998'"):
+        codec.encode_condition({"x": "029980"}, 1)
 
 
 # Identifiers
