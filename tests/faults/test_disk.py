@@ -9,9 +9,8 @@ import subprocess
 import pytest
 
 from tests.faults.test_signals import hashes
-from tests.faults.workplace import FAMILIES
 
-FAMILY = next(iter(FAMILIES))
+FAMILY = "table/tabdiff"
 STOP = {"point": "step", "count": 11, "number": signal.SIGTERM}
 
 
