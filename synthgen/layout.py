@@ -11,9 +11,11 @@ from typing import Any
 
 from synthgen.errors import SynthgenError, nearest
 
-__all__ = ["MAX_MEASURED", "Column", "ImageLayout", "Kind", "TableLayout", "TableSchema"]
+__all__ = ["MAX_MEASURED", "RARE", "Column", "ImageLayout", "Kind", "TableLayout", "TableSchema"]
 
 
+#: The word for all words of a column that fewer rows have than `rare_below`.
+RARE = "(rare)"
 # Beyond this many different words a column is no longer counted word by word.
 MAX_MEASURED = 10_000
 

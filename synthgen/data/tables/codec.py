@@ -61,13 +61,21 @@ class TableCodec:
         self._width = (continuous, discrete)
 
     @classmethod
-    def fit(cls, frame: pd.DataFrame, schema: TableSchema) -> "TableCodec":
-        """Learns from real rows how each column of `schema` is encoded."""
+    def fit(cls, frame: pd.DataFrame, schema: TableSchema, rare_below: int = 0) -> "TableCodec":
+        """Learns from real rows how each column of `schema` is encoded.
+
+        Args:
+            frame: Real rows.
+            schema: As `infer_schema` gives it, with the same `rare_below`.
+            rare_below: Numbers that fewer rows have are not kept.
+        """
         encodings = {}
         for column in schema:
             form = form_of(column)
             parts = form.split(frame[column.name])
-            encodings[column.name] = tuple(fit_variables(*part) for part in zip(parts, form.parts, strict=True))
+            encodings[column.name] = tuple(
+                fit_variables(values, part, rare_below) for values, part in zip(parts, form.parts, strict=True)
+            )
         return cls(schema, encodings)
 
     @property

@@ -19,7 +19,7 @@ from synthgen.data.tables.identifiers import new_identifiers
 from synthgen.data.tables.moments import moment_parts, parts_moment, ticks_of, values_of
 from synthgen.data.tables.variables import dtype_named
 from synthgen.errors import SynthgenError
-from synthgen.layout import Column, Kind
+from synthgen.layout import RARE, Column, Kind
 
 __all__ = ["EXACT", "MANY", "Form", "form_of"]
 
@@ -127,7 +127,9 @@ class _Digits(Form):
         places = self._places.get_indexer(pd.Index(values))
         missing = values.isna().to_numpy()
         unseen = (places < 0) & ~missing
-        if unseen.any():
+        if RARE in self._places:
+            places[unseen] = self._places.get_indexer(pd.Index([RARE]))[0]
+        elif unseen.any():
             value = values[unseen].iloc[0]
             raise SynthgenError(
                 f"column {self.column.name!r}: {value!r} is not among the values that the codec was fitted on"
@@ -159,6 +161,7 @@ class _Long(Form):
     def split(self, values: pd.Series) -> list[pd.Series]:
         missing = values.isna().to_numpy()
         whole = values[~missing].to_numpy(dtype=_unsigned(self.column) if self.minimum >= 0 else np.int64)
+        whole = whole.clip(self.minimum, self.minimum + self.span)
         # Modulo 2^64, in which a difference that fits is exact whatever the signs.
         offsets = whole.astype(np.uint64) - np.uint64(self.minimum % 2**64)
         parts = [offsets] if len(self.parts) == 1 else [offsets // np.uint64(_LOW), offsets % np.uint64(_LOW)]

@@ -15,7 +15,7 @@ UUID = "uuid4"
 WRITTEN = re.compile(r"(?P<before>[^{}]*)\{n:(?P<width>\d{1,2})\}(?P<after>[^{}]*)")
 # Fewer different values may be numbers or words that happen not to repeat.
 _LEAST = 20
-_NAMED = re.compile(r"(^|[_\W])(?i:id|key|nr|nbr|no|number|uuid|guid)$|[a-z](Id|ID|Key|Nr|No)$")
+_NAMED = re.compile(r"(^|[_\W])(?i:id|key|uuid|guid)$|[_\W](?i:nr|nbr|no|number)$|[a-z](Id|ID|Key|Nr|No)$")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _NUMBERED = r"^([^\d{}]*)(\d{1,15})([^\d{}]*)$"
 

@@ -36,6 +36,8 @@ class TableDataModule(DataModule):
         split_by: A column that names an entity, such as a patient, whose rows stay on one side of every split. It is an
             identifier and is not learned.
         schema: A schema file, as `synthgen inspect` writes it: what the columns are, where inference is to be told.
+        rare_below: Values that fewer rows have are not kept: words become "(rare)", numbers the nearest kept one or a
+            mean of so many. By default all are kept.
         limit: Number of rows to take, drawn by `seed`; by default all of them.
         batch_size: Rows a batch, on each device.
         seed: Of the splits and of the order of batches.
@@ -48,6 +50,7 @@ class TableDataModule(DataModule):
         path: str | None = None,
         target: str | None = None,
         schema: str | Path | None = None,
+        rare_below: int | None = None,
         holdout: float | str = 0.1,
         validation: float = 0.05,
         limit: int | None = None,
@@ -64,6 +67,9 @@ class TableDataModule(DataModule):
         self.path = path
         self.target = target
         self.schema = schema
+        if rare_below is not None and rare_below < 2:
+            raise SynthgenError(f"data.rare_below: found {rare_below}, expected a number of rows from 2, or null")
+        self.rare_below = rare_below or 0
         self.sensitive: tuple[str, ...] = ()
         self._wishes = Wishes() if schema is None else read_schema(schema)
         self.holdout_share = holdout
@@ -99,9 +105,9 @@ class TableDataModule(DataModule):
         share = 0.0 if isinstance(self.holdout_share, str) else self.holdout_share
         train, validation, holdout = split_rows(groups, share, self.validation_share, self.seed)
         seen = frame.iloc[np.sort(np.concatenate([train, validation]))]
-        learned = infer_schema(seen, self.target, self._wishes)
+        learned = infer_schema(seen, self.target, self._wishes, self.rare_below)
         self.target, self.sensitive = learned.target, self._wishes.sensitive
-        self.codec = TableCodec.fit(seen, learned)
+        self.codec = TableCodec.fit(seen, learned, self.rare_below)
         frame = frame[learned.names]
         self.train = frame.iloc[train]
         self.validation = frame.iloc[validation] if len(validation) else None

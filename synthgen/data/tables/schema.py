@@ -11,10 +11,10 @@ import pandas as pd
 
 from synthgen.data.tables.forms import EXACT
 from synthgen.data.tables.identifiers import identifier_format
-from synthgen.data.tables.moments import kind_written, recognise, unit_of
+from synthgen.data.tables.moments import kind_written, recognise, ticks_of, unit_of
 from synthgen.data.tables.wishes import DROP, Wishes
 from synthgen.errors import SynthgenError, nearest
-from synthgen.layout import MAX_MEASURED, Column, Kind, TableSchema
+from synthgen.layout import MAX_MEASURED, RARE, Column, Kind, TableSchema
 
 __all__ = ["MAX_CATEGORIES", "infer_schema", "is_free_text", "measured_schema", "moment_column"]
 
@@ -26,7 +26,9 @@ _LONG_WORDS = 4
 _MAX_DECIMALS = 12
 
 
-def infer_schema(frame: pd.DataFrame, target: str | None = None, wanted: Wishes | None = None) -> TableSchema:
+def infer_schema(
+    frame: pd.DataFrame, target: str | None = None, wanted: Wishes | None = None, rare_below: int = 0
+) -> TableSchema:
     """Infers what each column holds, but for what a person says of it.
 
     Dates, times and durations are recognised by their dtype or, in text, by a format that writes every cell; unique
@@ -38,6 +40,7 @@ def infer_schema(frame: pd.DataFrame, target: str | None = None, wanted: Wishes 
         frame: Real data, one row a record.
         target: The column that a downstream model would predict.
         wanted: What a schema file says of some columns, as `read_schema` gives it.
+        rare_below: Words that fewer rows have become "(rare)", and ranges end at means of so many cells.
 
     Raises:
         SynthgenError: No row or no column, a column name twice, infinite numbers, a column of more than 1,000,000
@@ -61,6 +64,8 @@ def infer_schema(frame: pd.DataFrame, target: str | None = None, wanted: Wishes 
                 warnings.warn(f"column {name!r}: free text is left out; give it a kind in a schema file", stacklevel=3)
                 continue
             column = _infer_column(name, values, as_measured=name == target)
+        if rare_below > 1:
+            column = _without_rare(column, frame.iloc[:, i], rare_below)
         columns.append(column)
     if not columns:
         raise SynthgenError("no column is left to learn from: all of them are free text or dropped")
@@ -146,6 +151,36 @@ def moment_column(name: str, values: pd.Series, kind: Kind, written: str | None)
     bare = Column(name, kind, str(values.dtype), format=written, missing_rate=float(values.isna().mean()))
     unit, earliest, latest = unit_of(values, bare)
     return replace(bare, unit=unit, minimum=earliest, maximum=latest)
+
+
+def _without_rare(column: Column, values: pd.Series, least: int) -> Column:
+    """The column without words and ends of ranges that fewer than `least` rows have."""
+    present = values.dropna()
+    if column.kind is Kind.CATEGORICAL:
+        counts = present.value_counts()
+        common = set(counts.index[counts >= least])
+        if len(common) == len(column.categories):
+            return column
+        if pd.api.types.is_numeric_dtype(values):
+            raise SynthgenError(f"column {column.name!r}: numbers have no word for rare ones; make it numerical")
+        kept = [value for value in column.categories if value in common]
+        return replace(column, categories=(*kept, RARE) if RARE not in kept else tuple(kept))
+    if column.kind.moment or column.kind is Kind.DURATION:
+        ticks, missing = ticks_of(values, column)
+        numbers = ticks[~missing]
+    elif column.kind is Kind.NUMERICAL:
+        numbers = present.to_numpy()
+    else:
+        return column
+    ends = [np.partition(numbers, k)[part].tolist() for k, part in _ends(len(numbers), least)]
+    low, high = (sum(end) / len(end) if isinstance(column.minimum, float) else sum(end) // len(end) for end in ends)
+    return replace(column, minimum=low, maximum=high)
+
+
+def _ends(n: int, least: int) -> list[tuple[int, slice]]:
+    """Where the `least` smallest and largest of n numbers are, once they are partitioned there."""
+    least = min(least, n)
+    return [(least - 1, slice(0, least)), (n - least, slice(n - least, n))]
 
 
 def _simple_column(name: str, values: pd.Series) -> Column:

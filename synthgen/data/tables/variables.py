@@ -17,7 +17,7 @@ import pandas as pd
 from scipy.special import ndtr, ndtri
 
 from synthgen.errors import SynthgenError
-from synthgen.layout import Column, Kind
+from synthgen.layout import RARE, Column, Kind
 
 __all__ = ["Encoding", "dtype_named", "fit_variables", "from_variables", "scattered", "to_codes", "to_normal"]
 
@@ -66,8 +66,12 @@ class Encoding:
         return self.cardinality - 1
 
 
-def fit_variables(values: pd.Series, column: Column) -> Encoding:
-    """Learns how a simple column is encoded; a column of words that names no categories has those that occur."""
+def fit_variables(values: pd.Series, column: Column, rare_below: int = 0) -> Encoding:
+    """Learns how a simple column is encoded; a column of words that names no categories has those that occur.
+
+    With `rare_below`, no number that fewer rows have is kept: a discrete variable takes the nearest one that is, and
+    knots are means of at least so many cells.
+    """
     if column.kind is Kind.CONSTANT:
         return Encoding()
     missing = column.missing_rate > 0
@@ -76,16 +80,32 @@ def fit_variables(values: pd.Series, column: Column) -> Encoding:
     numbers = values.dropna().to_numpy(dtype=float)
     distinct, counts = np.unique(numbers, return_counts=True)
     if len(distinct) <= min(_MAX_DISCRETE, len(numbers) / _MIN_REPEATS):
-        return Encoding(values=tuple(distinct.tolist()), missing=missing)
-    is_mass = counts >= max(_MASS_SHARE * len(numbers), _MIN_REPEATS)
+        kept = distinct[counts >= rare_below]
+        if len(kept):
+            return Encoding(values=tuple(kept.tolist()), missing=missing)
+    is_mass = counts >= max(_MASS_SHARE * len(numbers), _MIN_REPEATS, rare_below)
     is_mass[np.argsort(-counts, kind="stable")[_MAX_MASSES:]] = False
-    knots, quantiles = _quantiles(distinct[~is_mass], counts[~is_mass])
+    if is_mass.any() and counts[~is_mass].sum() < rare_below:
+        return Encoding(values=tuple(distinct[is_mass].tolist()), missing=missing)
+    between, cells = distinct[~is_mass], counts[~is_mass]
+    if rare_below > 1:
+        between, cells = _means(between, cells, rare_below)
+    knots, quantiles = _quantiles(between, cells)
     return Encoding(
         values=tuple(distinct[is_mass].tolist()),
         missing=missing,
         knots=tuple(knots.tolist()),
         quantiles=tuple(quantiles.tolist()),
     )
+
+
+def _means(distinct: np.ndarray, counts: np.ndarray, least: int) -> tuple[np.ndarray, np.ndarray]:
+    """Increasing means of at least `least` neighbouring cells each, and the number of cells."""
+    cells = np.repeat(distinct, counts)
+    begins = np.arange(max(len(cells) // least, 1)) * least
+    sizes = np.diff(np.append(begins, len(cells)))
+    means, place = np.unique(np.add.reduceat(cells, begins) / sizes, return_inverse=True)
+    return means, np.bincount(place, weights=sizes)
 
 
 def _quantiles(distinct: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -123,6 +143,8 @@ def to_codes(values: pd.Series, column: Column, encoding: Encoding) -> np.ndarra
     """
     codes = pd.Index(encoding.values).get_indexer(pd.Index(values)) if encoding.values else np.full(len(values), -1)
     missing = values.isna().to_numpy()
+    if RARE in encoding.values:
+        codes[(codes < 0) & ~missing] = encoding.values.index(RARE)
     if not encoding.continuous:
         unseen = (codes < 0) & ~missing
         if unseen.any() and column.numerical:
