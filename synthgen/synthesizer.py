@@ -38,6 +38,8 @@ __all__ = ["FORMAT_VERSION", "Synthesizer"]
 FORMAT_VERSION = 1
 
 _CODECS: dict[str, type[TableCodec] | type[ImageCodec]] = {codec.kind: codec for codec in (TableCodec, ImageCodec)}
+# Rows whose probabilities are computed together.
+_SCORED = 65_536
 _FILES = ("config.yaml", "codec.json", "model.safetensors")
 
 
@@ -149,6 +151,30 @@ class Synthesizer:
         if encoded is not None:
             return self.codec.with_given(decoded, condition)
         return decoded
+
+    def log_prob(self, frame: pd.DataFrame) -> pd.Series:
+        """How likely rows are under the model, by the columns together: to find what is unusual, or compare models.
+
+        Args:
+            frame: Rows with the columns of the schema; identifiers are not looked at.
+
+        Returns:
+            (rows,) logarithms of probabilities, in nats, by the frame's index. A number that is rounded counts by the
+            probability of the cell as it is written, one that is not (`decimals` of None) by its density, in the units
+            of the column. A frequent number that is a value of its own counts by that value's probability.
+
+        Raises:
+            SynthgenError: The model gives no probabilities, or a cell is one that the codec cannot encode, such as a
+                word that training never saw.
+        """
+        if not isinstance(self.codec, TableCodec):
+            raise SynthgenError("log_prob: is for rows of a table")
+        frame = to_frame(frame)
+        logs = [
+            self.model.log_prob(self.codec.encode_outcomes(frame.iloc[begin : begin + _SCORED]))
+            for begin in range(0, len(frame), _SCORED)
+        ]
+        return pd.Series(torch.cat(logs).numpy() if logs else [], index=frame.index, name="log_prob", dtype=float)
 
     def to(self, device: str | torch.device) -> "Synthesizer":
         """Moves the model."""

@@ -15,7 +15,16 @@ from torch import Tensor
 from synthgen.data.tables.conditions import MISSING, Wanted, cell_variables, given_cells
 from synthgen.data.tables.forms import form_of
 from synthgen.data.tables.stored import check_column
-from synthgen.data.tables.variables import Encoding, fit_variables, from_variables, scattered, to_codes, to_normal
+from synthgen.data.tables.variables import (
+    Encoding,
+    fit_variables,
+    from_variables,
+    log_slope,
+    normal_interval,
+    scattered,
+    to_codes,
+    to_normal,
+)
 from synthgen.errors import SynthgenError, nearest
 from synthgen.layout import TableLayout, TableSchema
 
@@ -120,6 +129,49 @@ class TableCodec:
                     normal = to_normal(values.to_numpy(dtype=float, na_value=np.nan), encoding)
                     numerical[:, k] = normal if codes is None else scattered(normal, codes, seed=k)
         return {"numerical": torch.from_numpy(numerical), "categorical": torch.from_numpy(categorical)}
+
+    def encode_outcomes(self, frame: pd.DataFrame) -> dict[str, Tensor]:
+        """Rows as the outcomes that they are among those which `decode` can give, for a model to tell how likely.
+
+        Returns:
+            What `encode` gives, and
+
+            - `numerical_within`, float64 of shape (rows, layout.numerical, 2): which values of a continuous variable
+              are decoded to the cell, as it is rounded; NaN of a number that is not.
+            - `numerical_told` and `categorical_told`, booleans: false of variables that say nothing of the cell, as it
+              is missing.
+            - `log_slope`, float64 of shape (rows,): what turns a density on the variables' scales into one in the units
+              of the numbers that are not rounded.
+
+        Raises:
+            SynthgenError: As for `encode`.
+        """
+        encoded = self.encode(frame)
+        rows = len(frame)
+        within = np.full((rows, self._width[0], 2), np.nan)
+        slope = np.zeros(rows)
+        told = {name: np.ones(tensor.shape, dtype=bool) for name, tensor in encoded.items()}
+        for name, form in self._forms.items():
+            parts = form.split(frame[name])
+            there = parts[0].notna().to_numpy() if parts else np.ones(rows, dtype=bool)
+            for place, (values, part, encoding, j, k) in enumerate(self._variables(name, parts)):
+                if place and j >= 0:
+                    told["categorical"][:, j] = there
+                if not encoding.continuous:
+                    continue
+                numbers = values.to_numpy(dtype=float, na_value=np.nan)
+                holds = there & (True if j < 0 else encoded["categorical"][:, j].numpy() == 0)
+                told["numerical"][:, k] = holds
+                if part.decimals is not None:
+                    within[holds, k] = normal_interval(numbers[holds], part.decimals, encoding)
+                else:
+                    slope[holds] += log_slope(numbers[holds], encoding)
+        return {
+            **encoded,
+            "numerical_within": torch.from_numpy(within),
+            **{f"{name}_told": torch.from_numpy(flags) for name, flags in told.items()},
+            "log_slope": torch.from_numpy(slope),
+        }
 
     def decode(self, encoded: dict[str, Tensor], start: int = 0, seed: int = 0) -> pd.DataFrame:
         """Tensors as rows: the inverse of `encode`, up to the resolution of the quantile knots.

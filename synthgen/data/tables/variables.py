@@ -19,7 +19,17 @@ from scipy.special import ndtr, ndtri
 from synthgen.errors import SynthgenError
 from synthgen.layout import RARE, Column, Kind
 
-__all__ = ["Encoding", "dtype_named", "fit_variables", "from_variables", "scattered", "to_codes", "to_normal"]
+__all__ = [
+    "Encoding",
+    "dtype_named",
+    "fit_variables",
+    "from_variables",
+    "log_slope",
+    "normal_interval",
+    "scattered",
+    "to_codes",
+    "to_normal",
+]
 
 # A numerical column with at most this many different values, each seen MIN_REPEATS times on average, is discrete.
 _MAX_DISCRETE = 1024
@@ -121,6 +131,32 @@ def _quantiles(distinct: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np
 def to_normal(values: np.ndarray, encoding: Encoding) -> np.ndarray:
     """Standard normal values of numbers; 0 where a number is missing."""
     return np.nan_to_num(ndtri(np.interp(values, encoding.knots, encoding.quantiles)), nan=0.0)
+
+
+def normal_interval(values: np.ndarray, decimals: int, encoding: Encoding) -> np.ndarray:
+    """(rows, 2) where the normal values lie that `from_variables` writes as these numbers, to so many decimals.
+
+    Beyond the first and the last knot there are no other numbers: their intervals are without end.
+    """
+    ends = values[:, None] + np.array([-0.5, 0.5]) / 10.0**decimals
+    normal = ndtri(np.interp(ends, encoding.knots, encoding.quantiles))
+    normal[ends <= encoding.knots[0]] = -np.inf
+    normal[ends >= encoding.knots[-1]] = np.inf
+    return normal
+
+
+def log_slope(values: np.ndarray, encoding: Encoding) -> np.ndarray:
+    """Logarithm of how fast the normal value grows with a number: of a density on the one scale by that on the other.
+
+    Between two knots the distribution function is a straight line; beyond the last ones the line goes on.
+    """
+    knots, quantiles = np.array(encoding.knots), np.array(encoding.quantiles)
+    if len(knots) < 2:
+        return np.zeros(len(values))
+    gap = np.searchsorted(knots, values, side="right").clip(1, len(knots) - 1)
+    steps = np.log(np.diff(quantiles)) - np.log(np.diff(knots))
+    normal = to_normal(values, encoding)
+    return steps[gap - 1] + normal**2 / 2 + np.log(2 * np.pi) / 2
 
 
 def scattered(normal: np.ndarray, codes: np.ndarray, seed: int) -> np.ndarray:
