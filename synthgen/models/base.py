@@ -310,6 +310,12 @@ class Acceptance:
         self.drawn = 0
         self.accepted = 0
 
+    def __add__(self, other: "Acceptance") -> "Acceptance":
+        """Of both together."""
+        both = Acceptance()
+        both.drawn, both.accepted = self.drawn + other.drawn, self.accepted + other.accepted
+        return both
+
     @property
     def rate(self) -> float:
         """Share of the rows drawn that were as wanted, 0 to 1; 1 before anything was drawn."""

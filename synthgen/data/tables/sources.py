@@ -1,6 +1,5 @@
 """Where real tables come from. A source is a function that returns one DataFrame, one row a record."""
 
-import gzip
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +9,11 @@ import pyarrow.dataset  # makes pa.dataset
 
 from synthgen.data.tables.delimited import COMPRESSIONS, DELIMITED, read_csv, unique_names
 from synthgen.errors import SynthgenError
-from synthgen.files import existing_file, replacing
+from synthgen.files import existing_file
 
-__all__ = ["check_table_output", "is_table_folder", "randhie", "read_parquet", "read_table", "to_frame", "write_table"]
+__all__ = ["is_table_folder", "randhie", "read_parquet", "read_table", "to_frame"]
 
 _PARQUET = (".parquet", ".pq")
-_OUTPUTS = (".csv", ".csv.gz", *_PARQUET)
 
 
 def read_parquet(path: str) -> pd.DataFrame:
@@ -66,31 +64,6 @@ def to_frame(data: Any) -> Any:
         data = data.collect() if hasattr(data, "collect") else data  # a lazy one
         data = data.to_arrow()
     return data.to_pandas() if isinstance(data, pa.Table) else data
-
-
-def check_table_output(path: str) -> None:
-    """Makes sure that a table can be written to `path`, before there is one.
-
-    Raises:
-        SynthgenError: A suffix that is none of those that are written.
-    """
-    if not str(path).lower().endswith(_OUTPUTS):
-        found = Path(path).suffix or "no suffix"
-        raise SynthgenError(f"output={path}: found {found!r}, expected one of {', '.join(_OUTPUTS)}")
-
-
-def write_table(frame: pd.DataFrame, path: str) -> None:
-    """Writes a CSV or Parquet file, by its suffix, in one move: the file is whole or it is not there."""
-    check_table_output(path)
-    with replacing(Path(path)) as partial:
-        if str(path).lower().endswith(_PARQUET):
-            frame.to_parquet(partial, index=False)
-        elif str(path).lower().endswith(".gz"):
-            # Without a name and the time of writing, so that the same rows are the same bytes.
-            with partial.open("wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as packed:
-                frame.to_csv(packed, index=False)
-        else:
-            frame.to_csv(partial, index=False)
 
 
 def randhie() -> pd.DataFrame:

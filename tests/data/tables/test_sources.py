@@ -5,34 +5,15 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from synthgen.data.tables.sources import check_table_output, randhie, read_parquet, read_table, to_frame, write_table
+from synthgen.data.tables.outputs import check_table_output, write_table
+from synthgen.data.tables.sources import randhie, read_parquet, read_table, to_frame
 from synthgen.errors import SynthgenError
-
-
-def kinds():
-    return pd.DataFrame(
-        {
-            "age": [30, 40, 50],
-            "weight": [70.5, np.nan, 80],
-            "town": pd.Series(["Bonn", None, "None"], dtype="str"),
-            "member": [True, False, True],
-            "small": pd.Series([1, None, 3], dtype="Int8"),
-            "size": pd.Series(["S", "M", "S"], dtype="category"),
-        }
-    )
+from tests.data.tables.test_outputs import kinds
 
 
 def test_parquet_keeps_every_dtype(tmp_path):
     write_table(kinds(), str(tmp_path / "table.parquet"))
     pd.testing.assert_frame_equal(read_parquet(str(tmp_path / "table.parquet")), kinds())
-
-
-@pytest.mark.parametrize("suffix", ["csv", "CSV", "parquet", "pq"])
-def test_a_table_is_written_and_read_by_its_suffix(tmp_path, suffix):
-    frame = kinds()[["age", "weight", "town", "member"]]
-    write_table(frame, str(tmp_path / "new folder" / f"table.{suffix}"))
-    pd.testing.assert_frame_equal(read_table(str(tmp_path / "new folder" / f"table.{suffix}")), frame)
-    assert [file.name for file in (tmp_path / "new folder").iterdir()] == [f"table.{suffix}"]
 
 
 def test_what_is_no_parquet_is_refused(tmp_path):
@@ -95,14 +76,6 @@ def test_a_folder_of_parquet_files_is_one_table(tmp_path):
     (tmp_path / "sales" / "year=2024" / "part.parquet").write_bytes(b"none")
     with pytest.raises(SynthgenError, match="sales: not a Parquet file"):
         read_table(str(tmp_path / "sales"))
-
-
-def test_compressed_output_is_the_same_bytes_every_time(tmp_path):
-    frame = pd.DataFrame({"a": [1, 2], "b": ["x", "y"]})
-    for name in ("one.csv.gz", "two.csv.gz"):
-        write_table(frame, str(tmp_path / name))
-    assert (tmp_path / "one.csv.gz").read_bytes() == (tmp_path / "two.csv.gz").read_bytes()
-    pd.testing.assert_frame_equal(read_table(str(tmp_path / "one.csv.gz")), frame)
 
 
 def test_tables_of_polars_and_pyarrow_become_frames():
