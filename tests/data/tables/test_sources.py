@@ -5,6 +5,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from synthgen.data.module import limited_rows
+from synthgen.data.tables.module import TableDataModule
 from synthgen.data.tables.outputs import check_table_output, write_table
 from synthgen.data.tables.sources import randhie, read_parquet, read_table, to_frame
 from synthgen.errors import SynthgenError
@@ -76,6 +78,45 @@ def test_a_folder_of_parquet_files_is_one_table(tmp_path):
     (tmp_path / "sales" / "year=2024" / "part.parquet").write_bytes(b"none")
     with pytest.raises(SynthgenError, match="sales: not a Parquet file"):
         read_table(str(tmp_path / "sales"))
+
+
+def sales(folder):
+    for year in (2023, 2024):
+        rows = pd.DataFrame({"amount": np.arange(500) + 1000 * year, "town": [f"town {i % 7}" for i in range(500)]})
+        (folder / f"year={year}").mkdir(parents=True)
+        rows.to_parquet(folder / f"year={year}" / "part.parquet", row_group_size=90)
+    return str(folder)
+
+
+def test_some_rows_of_a_folder_are_read_a_row_group_at_a_time(tmp_path):
+    path = sales(tmp_path / "sales")
+    whole = read_parquet(path)
+    for limit in (1, 100, 999):
+        rows = limited_rows(1000, limit, seed=3)
+        some = read_parquet(path, limit=limit, seed=3)
+        pd.testing.assert_frame_equal(some, whole.iloc[rows].reset_index(drop=True))
+    pd.testing.assert_frame_equal(read_parquet(path, limit=1000), whole)
+    pd.testing.assert_frame_equal(read_parquet(path, limit=9999), whole)
+    with pytest.raises(SynthgenError, match=r"data\.limit: found 0"):
+        read_parquet(path, limit=0)
+    write_table(kinds(), str(tmp_path / "one.parquet"))
+    some = read_parquet(str(tmp_path / "one.parquet"), limit=2)
+    assert some.dtypes.equals(kinds().dtypes)
+    data = TableDataModule(read_parquet, path, limit=200, holdout=0.25, validation=0.0)
+    data.load()
+    assert len(data.train) + len(data.holdout) == 200
+
+
+def test_more_than_memory_holds_is_refused_with_a_number_that_fits(tmp_path, monkeypatch):
+    path = sales(tmp_path / "sales")
+    monkeypatch.setattr("synthgen.data.tables.sources._memory", lambda: 4000)
+    with pytest.raises(
+        SynthgenError, match=r"sales: found 1,000 rows of .* GiB, more than .*; data\.limit=(\d+)"
+    ) as raised:
+        read_parquet(path)
+    limit = int(str(raised.value).partition("data.limit=")[2].split()[0])
+    assert 10 < limit < 1000
+    assert len(read_parquet(path, limit=limit)) == limit
 
 
 def test_tables_of_polars_and_pyarrow_become_frames():
