@@ -9,7 +9,7 @@ import pandas as pd
 
 from synthgen.data.fingerprint import fingerprint
 from synthgen.data.images.images import Images
-from synthgen.data.tables.schema import is_free_text, measured_schema
+from synthgen.data.tables.schema import measured_schema, unmeasured
 from synthgen.data.tables.sources import to_frame
 from synthgen.errors import SynthgenError
 from synthgen.layout import TableSchema
@@ -38,8 +38,8 @@ def evaluate(
 ) -> Report:
     """Measures synthetic data, from any tool, against real data that it was learned from and real data it never saw.
 
-    A table's columns of dates are measured as numbers; columns that nothing can be measured of, such as identifiers
-    and free text, are left out, and a note says so.
+    A table's columns of dates are measured as numbers; columns that nothing can be measured of, such as identifiers,
+    personal text and free text, are left out, and a note says so.
 
     Args:
         real: Real data that training saw: images, or a table of pandas, polars or pyarrow.
@@ -77,10 +77,8 @@ def evaluate(
         (train, fake, held), dates = _without_dates(tables)
         assert train is not None
         assert fake is not None
-        texts = [name for name in train if name not in fake and name != target and is_free_text(train[name])]
-        train = train.drop(columns=texts)
         schema, left_out = _measurable(train, target)
-        left_out += [f"Not measured: column {name!r}: free text, which the synthetic table lacks." for name in texts]
+        train = train[schema.names]
         report = table_report(
             train,
             held,
@@ -147,15 +145,33 @@ def _seconds(values: pd.Series) -> pd.Series:
     return (moments - pd.Timestamp(0, tz="UTC")).dt.total_seconds()
 
 
+def _unmeasured(frame: pd.DataFrame, target: str | None) -> dict[str, str]:
+    """By name, of what words a column is that says who somebody is, or nothing that can be counted."""
+    found = {}
+    for name in frame.columns:
+        try:
+            words = unmeasured(name, frame[name]) if name != target else None
+        except SynthgenError:
+            continue  # it has a note of its own
+        if words is not None:
+            found[name] = words
+    return found
+
+
 def _measurable(frame: pd.DataFrame, target: str | None) -> tuple[TableSchema, list[str]]:
     """The schema of the columns that can be measured, and notes on those that cannot."""
-    try:
+    if frame.empty or not frame.columns.is_unique:
         return measured_schema(frame, target), []
+    words = _unmeasured(frame, target)
+    notes = [f"Not measured: column {name!r}: {what}." for name, what in words.items()]
+    others = [name for name in frame.columns if name not in words]
+    try:
+        if others:
+            return measured_schema(frame[others], target), notes
     except SynthgenError:
-        if frame.empty or not frame.columns.is_unique:
-            raise
-    kept, notes = [], []
-    for name in frame.columns:
+        pass  # which of them it is, is looked for
+    kept = []
+    for name in others:
         try:
             measured_schema(frame[[name]])
         except SynthgenError as error:

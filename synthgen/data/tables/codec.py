@@ -4,6 +4,7 @@ Every column is taken apart into simple parts by its form (`forms.py`), and ever
 continuous one or both (`variables.py`), which one model then learns jointly.
 """
 
+from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
@@ -47,7 +48,12 @@ class TableCodec:
     def __init__(self, schema: TableSchema, encodings: dict[str, tuple[Encoding, ...]]) -> None:
         self.schema = schema
         self.encodings = encodings
-        self._forms = {column.name: form_of(column) for column in schema}
+        # Of personal text, the first column of each format tells of one person of a row, the second of another.
+        persons: Counter[str | None] = Counter()
+        self._forms = {}
+        for column in schema:
+            self._forms[column.name] = form_of(column, persons[column.format])
+            persons[column.format] += 1
         # For each column, and each of its parts, the places of its discrete and its continuous variable.
         self._discrete: dict[str, list[int]] = {}
         self._continuous: dict[str, list[int]] = {}
@@ -126,7 +132,8 @@ class TableCodec:
 
         Args:
             encoded: As `encode` gives it.
-            start: Number of the first row in the sequence that `seed` names; identifiers are made of both.
+            start: Number of the first row in the sequence that `seed` names; identifiers and personal text are made
+                of both.
             seed: Of the sequence.
         """
         numerical = encoded["numerical"].double().cpu().numpy()
@@ -157,7 +164,7 @@ class TableCodec:
 
         Raises:
             SynthgenError: A column or a value that training never saw, a number out of the column's range, an
-                identifier, or a number of rows other than n.
+                identifier or personal text, or a number of rows other than n.
         """
         if isinstance(condition, pd.DataFrame):
             if len(condition) != n:

@@ -33,7 +33,7 @@ def cell_variables(form: Form, encodings: Sequence[Encoding], cell: Any) -> list
     """What each part of a column is, for one wanted cell.
 
     Raises:
-        SynthgenError: A value that training never saw, or an identifier.
+        SynthgenError: A value that training never saw, an identifier, or personal text.
     """
     column = form.column
     if cell is MISSING:
@@ -41,8 +41,9 @@ def cell_variables(form: Form, encodings: Sequence[Encoding], cell: Any) -> list
         if not always and not (encodings and encodings[0].missing):
             raise SynthgenError(f"condition {column.name}: asks for a missing cell, but training saw none")
         return [(encodings[0].missing_code, None)] + [(None, None)] * (len(encodings) - 1)
-    if column.kind is Kind.IDENTIFIER:
-        raise SynthgenError(f"condition {column.name}: identifiers are made anew and cannot be asked for")
+    if column.kind.invented:
+        what = "identifiers are" if column.kind is Kind.IDENTIFIER else "personal text is"
+        raise SynthgenError(f"condition {column.name}: {what} made anew and cannot be asked for")
     if form.parts == (column,):
         return [_simple(column, encodings[0], cell)]
     if column.kind is Kind.CATEGORICAL and str(cell) not in form.by_text:  # type: ignore[attr-defined]

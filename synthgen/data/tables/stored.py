@@ -9,7 +9,9 @@ import pandas as pd
 
 from synthgen.data.tables.forms import form_of
 from synthgen.data.tables.identifiers import UUID, WRITTEN
+from synthgen.data.tables.invented import FORMATS, check_locale, digits_held
 from synthgen.data.tables.moments import UNITS
+from synthgen.data.tables.personal import NUMERIC
 from synthgen.data.tables.variables import dtype_named
 from synthgen.errors import SynthgenError
 from synthgen.layout import Column, Kind
@@ -92,6 +94,14 @@ def _check_kind(column: Column, dtype: Any, where: str) -> None:
         text = pd.api.types.is_object_dtype(dtype) or pd.api.types.is_string_dtype(dtype)
         whole = pd.api.types.is_integer_dtype(dtype) and column.format != UUID
         _expect(text or whole, where, "dtype", column.dtype, "text or whole numbers")
+    elif column.kind is Kind.PERSONAL:
+        _expect(column.format in FORMATS, where, "format", column.format, "one that personal text has")
+        check_locale(column.locale, where)
+        _expect(not column.categories, where, "categories", "some", "none of personal text")
+        text = pd.api.types.is_object_dtype(dtype) or pd.api.types.is_string_dtype(dtype)
+        numbers = digits_held(dtype) > 0 and column.format in NUMERIC
+        fits = text or numbers or isinstance(dtype, pd.CategoricalDtype)
+        _expect(fits, where, "dtype", column.dtype, "text, or wide numbers")
     elif column.kind is Kind.CONSTANT:
         _expect(len(column.categories) <= 1, where, "categories", len(column.categories), "one at most")
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from synthgen.data.tables.invented import FORMATS, check_locale
 from synthgen.errors import SynthgenError, nearest
 from synthgen.layout import Column, Kind, TableSchema
 
@@ -15,7 +16,7 @@ __all__ = ["DROP", "Wishes", "read_schema", "schema_text"]
 
 #: The kind of a column that is not learned.
 DROP = "drop"
-_KEYS = ("kind", "role", "decimals", "range", "format")
+_KEYS = ("kind", "role", "decimals", "range", "format", "locale")
 _ROLES = ("target", "sensitive", "identifier")
 _MAX_DECIMALS = 12
 
@@ -27,7 +28,7 @@ class Wishes:
     Attributes:
         where: The file, for messages.
         target: The column that a downstream model would predict, if the file names one.
-        columns: By name, some of `kind`, `decimals`, `range` and `format`.
+        columns: By name, some of `kind`, `decimals`, `range`, `format` and `locale`.
         sensitive: Columns whose groups shall be treated as in the real data.
     """
 
@@ -112,6 +113,15 @@ def _checked(said: dict[str, Any], where: str) -> dict[str, Any]:
         raise SynthgenError(f"{where}: range: found {limits!r}, expected [smallest, largest]")
     if not isinstance(said.get("format", ""), str):
         raise SynthgenError(f"{where}: format: found {said['format']!r}, expected text such as '%d.%m.%Y'")
+    personal = said.get("kind", "personal") == Kind.PERSONAL
+    if "locale" in said:
+        if not personal:
+            raise SynthgenError(f"{where}: locale: is for personal text, found kind {said['kind']!r}")
+        check_locale(said["locale"], where)
+    if said.get("format") in FORMATS:
+        said = {"kind": str(Kind.PERSONAL), **said}
+    if said.get("kind") == Kind.PERSONAL and said.get("format", FORMATS[0]) not in FORMATS:
+        raise SynthgenError(f"{where}: format: found {said['format']!r}; {nearest(said['format'], FORMATS)}")
     kept = {key: value for key, value in said.items() if key != "role"}
     if said.get("role") == "identifier" and kept.setdefault("kind", str(Kind.IDENTIFIER)) != Kind.IDENTIFIER:
         raise SynthgenError(f"{where}: role: an identifier cannot be of kind {kept['kind']!r}")
@@ -127,6 +137,8 @@ def _described(column: Column, is_target: bool) -> dict[str, Any]:
             said["decimals"] = column.decimals
         ends = (column.minimum, column.maximum)
         said["range"] = [int(end) if end is not None and float(end).is_integer() else end for end in ends]
+    elif column.kind is Kind.PERSONAL:
+        said |= {"format": column.format, "locale": column.locale}
     elif column.format is not None and column.kind is not Kind.IDENTIFIER:
         said["format"] = column.format
     return said
