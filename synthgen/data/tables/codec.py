@@ -18,7 +18,7 @@ from synthgen.data.tables.forms import form_of
 from synthgen.data.tables.stored import check_column
 from synthgen.data.tables.variables import Encoding, fit_variables, from_variables, scattered, to_codes, to_normal
 from synthgen.errors import SynthgenError, nearest
-from synthgen.layout import TableLayout, TableSchema
+from synthgen.layout import Kind, TableLayout, TableSchema
 
 __all__ = ["MISSING", "TableCodec"]
 
@@ -206,7 +206,7 @@ class TableCodec:
         """
         for name, value in condition.items():
             form = self._forms[str(name)]
-            if any(encoding.continuous for encoding in self.encodings[str(name)]):
+            if form.column.numerical or form.column.kind.moment or form.column.kind is Kind.DURATION:
                 cells = value.tolist() if isinstance(condition, pd.DataFrame) else [value] * len(frame)
                 frame[str(name)] = given_cells(form, cells, frame)
         return frame

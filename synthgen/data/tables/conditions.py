@@ -134,7 +134,7 @@ def _in_range(column: Column, number: float, found: str, expected: str) -> None:
     assert column.minimum is not None
     assert column.maximum is not None
     if not column.minimum <= number <= column.maximum:
-        raise SynthgenError(f"condition {column.name}: {found} is outside {expected}, the range that training saw")
+        raise SynthgenError(f"condition {column.name}: {found} is outside {expected}, the range of the column")
 
 
 def _simple(column: Column, encoding: Encoding, cell: Any) -> Wanted:
@@ -148,12 +148,21 @@ def _simple(column: Column, encoding: Encoding, cell: Any) -> Wanted:
         raise SynthgenError(
             f"condition {column.name}: found {cell!r}, expected a number from {column.minimum:g} to {column.maximum:g}"
         ) from None
-    if not encoding.continuous:
+    if not encoding.continuous and not _widened(column, encoding):
         raise SynthgenError(
             f"condition {column.name}: training never saw {cell!r}; {nearest(cell, values, what='values are')}"
         )
     _in_range(column, number, f"{number:g}", f"{column.minimum:g} .. {column.maximum:g}")
+    if not encoding.continuous:
+        return int(to_codes(pd.Series([number]), column, encoding)[0]), None
     return 0, float(to_normal(np.array([number]), encoding)[0])
+
+
+def _widened(column: Column, encoding: Encoding) -> bool:
+    """Whether numbers go on beyond those that were seen, as a person said: the nearest one then stands for them."""
+    if not column.numerical or column.minimum is None or column.maximum is None:
+        return False
+    return column.minimum < encoding.values[0] or column.maximum > encoding.values[-1]
 
 
 def _same(value: Any, cell: Any) -> bool:

@@ -10,7 +10,7 @@ from synthgen.data.tables.invented import digits_held, known_first_names
 __all__ = ["NUMERIC", "personal_format"]
 
 #: What must hold of a column's texts besides their form.
-Check = Callable[[pd.Series], bool]
+_Check = Callable[[pd.Series], bool]
 #: What may be numbers, of whose digits it then is.
 NUMERIC = ("phone_number", "credit_card_number", "ssn")
 # Whole numbers up to here are floats without a loss.
@@ -108,15 +108,15 @@ def personal_format(name: str, different: pd.Series, cells: int) -> str | None:
     return None
 
 
-def _candidates(words: str, numeric: bool) -> list[tuple[str, str, Check]]:
+def _candidates(words: str, numeric: bool) -> list[tuple[str, str, _Check]]:
     """Formats, the form of their cells, and what else must hold of them, in the order in which they are tried."""
-    checks: dict[str, Check] = {"iban": _ibans, "credit_card_number": _cards, "ipv4": _no_versions}
-    by_form: list[tuple[str, str, Check]] = (
-        [] if numeric else [(written, form, checks.get(written, _anything)) for written, form in _FORMS.items()]
-    )
+    checks: dict[str, _Check] = {"iban": _ibans, "credit_card_number": _cards, "ipv4": _no_versions}
+    by_form: list[tuple[str, str, _Check]] = [
+        (written, form, checks.get(written, _anything)) for written, form in _FORMS.items() if not numeric
+    ]
     if numeric and re.search(r"card|kreditkarte", words):
         by_form = [("credit_card_number", _FORMS["credit_card_number"], _cards)]
-    by_name: list[tuple[str, str, Check]] = [
+    by_name: list[tuple[str, str, _Check]] = [
         (written, form, _anything)
         for written, (named, form) in {**_NAMED, **_NAMED_IF_DIFFERENT}.items()
         if re.search(rf"(?:^|_)(?:{named})$", words) and not (numeric and written not in NUMERIC)

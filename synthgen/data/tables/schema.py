@@ -13,6 +13,7 @@ from synthgen.data.tables.identifiers import identifier_format
 from synthgen.data.tables.invented import FORMATS, LOCALE, digits_held
 from synthgen.data.tables.moments import kind_written, recognise, ticks_of, unit_of
 from synthgen.data.tables.personal import NUMERIC, personal_format
+from synthgen.data.tables.ranges import with_range
 from synthgen.data.tables.wishes import DROP, Wishes
 from synthgen.errors import SynthgenError, nearest
 from synthgen.layout import MAX_MEASURED, RARE, Column, Kind, TableSchema
@@ -227,7 +228,14 @@ def _without_rare(column: Column, values: pd.Series, least: int) -> Column:
         return column
     ends = [np.partition(numbers, k)[part].tolist() for k, part in _ends(len(numbers), least)]
     low, high = (sum(end) / len(end) if isinstance(column.minimum, float) else sum(end) // len(end) for end in ends)
-    return replace(column, minimum=low, maximum=high)
+    if column.decimals is not None:
+        low, high = round(low, column.decimals), round(high, column.decimals)
+    # What a person says beyond all of them was not learned from any.
+    return replace(
+        column,
+        minimum=low if column.minimum == min(ends[0]) else column.minimum,
+        maximum=high if column.maximum == max(ends[1]) else column.maximum,
+    )
 
 
 def _ends(n: int, least: int) -> list[tuple[int, slice]]:
@@ -252,7 +260,25 @@ def _simple_column(cells: _Cells) -> Column:
 
 
 def _wished(cells: _Cells, wish: dict[str, Any], where: str) -> Column | None:
-    """The column that a schema file describes; None where it says nothing of the kind and inference holds."""
+    """The column that a schema file describes; None where it is free text of which the file says nothing else."""
+    column = _of_wished_kind(cells, wish, where)
+    found = "free text" if column is None else f"a {column.kind} column"
+    if "locale" in wish:
+        if column is None or column.kind is not Kind.PERSONAL:
+            raise SynthgenError(f"{where}: locale: found {found}; where it is personal text, say kind and format")
+        column = replace(column, locale=wish["locale"])
+    if "decimals" in wish:
+        if column is None or column.kind is not Kind.NUMERICAL:
+            raise SynthgenError(f"{where}: decimals: is for numerical columns, found {found}")
+        column = replace(column, decimals=wish["decimals"])
+    if "range" in wish:
+        if column is None:
+            raise SynthgenError(f"{where}: range: is for numbers, dates, times and durations, found {found}")
+        column = with_range(column, wish["range"], where)
+    return column
+
+
+def _of_wished_kind(cells: _Cells, wish: dict[str, Any], where: str) -> Column | None:
     kind = Kind(wish["kind"]) if "kind" in wish else None
     written = wish.get("format")
     if kind is Kind.PERSONAL:
@@ -272,21 +298,6 @@ def _wished(cells: _Cells, wish: dict[str, Any], where: str) -> Column | None:
     column = _infer_column(cells) if kind is None else _simple_column(cells)
     if kind is not None and column is not None and column.kind is not kind:
         raise SynthgenError(f"{where}: kind: found a {column.kind} column, expected {kind}")
-    if "locale" in wish:
-        if column is None or column.kind is not Kind.PERSONAL:
-            raise SynthgenError(f"{where}: locale: this is not known to be personal text; say `kind: personal` as well")
-        column = replace(column, locale=wish["locale"])
-    if {"decimals", "range"} & set(wish):
-        found = "free text" if column is None else f"{column.kind}"
-        if column is None or column.kind is not Kind.NUMERICAL:
-            raise SynthgenError(f"{where}: decimals and range are for numerical columns, found {found}")
-        low, high = wish.get("range", (column.minimum, column.maximum))
-        outside = (cells.different < low) | (cells.different > high)
-        if outside.any():
-            raise SynthgenError(
-                f"{where}: range: found {cells.different[outside].iloc[0]}, expected {low:g} .. {high:g}"
-            )
-        column = replace(column, decimals=wish.get("decimals", column.decimals))
     return column
 
 

@@ -181,7 +181,7 @@ def from_variables(
     if normal is not None:
         numbers = np.interp(ndtr(normal), encoding.quantiles, encoding.knots)
         if column.decimals is not None:
-            numbers = np.round(numbers, column.decimals)
+            numbers = np.round(numbers, column.decimals).clip(*_rounded_ends(column))
     if codes is not None and encoding.values:
         listed = codes >= int(encoding.continuous)
         index = (codes - int(encoding.continuous)).clip(0, len(encoding.values) - 1)
@@ -190,6 +190,18 @@ def from_variables(
         numbers = _within(numbers, column.dtype)
     numbers = np.where(missing, np.nan, numbers)
     return pd.Series(numbers).astype(dtype_named(column.dtype))
+
+
+def _rounded_ends(column: Column) -> tuple[float, float]:
+    """The outermost numbers of a column's decimals that lie within its range."""
+    if column.minimum is None or column.maximum is None or column.decimals is None:
+        return -np.inf, np.inf
+    step, near = 10.0**-column.decimals, 1e-6 if column.dtype.lower().startswith("float32") else 1e-13
+    low, high = round(float(column.minimum), column.decimals), round(float(column.maximum), column.decimals)
+    # What differs by the last digits of a float is the number itself.
+    low += step if low < column.minimum - near * abs(column.minimum) else 0
+    high -= step if high > column.maximum + near * abs(column.maximum) else 0
+    return (low, high) if low <= high else (-np.inf, np.inf)
 
 
 def _within(numbers: np.ndarray, dtype: str) -> np.ndarray:

@@ -1,5 +1,6 @@
 """schema.yaml: what a person says of a table's columns, in a file that is short to read and to change."""
 
+import datetime
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from typing import Any
 import yaml
 
 from synthgen.data.tables.invented import FORMATS, check_locale
+from synthgen.data.tables.ranges import limits_of
 from synthgen.errors import SynthgenError, nearest
 from synthgen.layout import Column, Kind, TableSchema
 
@@ -107,10 +109,8 @@ def _checked(said: dict[str, Any], where: str) -> dict[str, Any]:
     decimals = said.get("decimals", 0)
     if type(decimals) is not int or not 0 <= decimals <= _MAX_DECIMALS:
         raise SynthgenError(f"{where}: decimals: found {decimals!r}, expected a whole number to {_MAX_DECIMALS}")
-    limits = said.get("range", [0, 0])
-    ordered = isinstance(limits, list) and len(limits) == 2 and all(type(end) in (int, float) for end in limits)
-    if not ordered or not limits[0] <= limits[1]:
-        raise SynthgenError(f"{where}: range: found {limits!r}, expected [smallest, largest]")
+    if "range" in said:
+        said = {**said, "range": _limits(said["range"], where)}
     if not isinstance(said.get("format", ""), str):
         raise SynthgenError(f"{where}: format: found {said['format']!r}, expected text such as '%d.%m.%Y'")
     personal = said.get("kind", "personal") == Kind.PERSONAL
@@ -128,6 +128,16 @@ def _checked(said: dict[str, Any], where: str) -> dict[str, Any]:
     return kept
 
 
+def _limits(said: Any, where: str) -> list[Any]:
+    # YAML reads dates by itself.
+    ends = [end.isoformat() if isinstance(end, datetime.date) else end for end in said] if type(said) is list else []
+    kinds = {str if type(end) is str else float for end in ends if type(end) in (str, int, float)}
+    ordered = kinds == {str} or (kinds == {float} and len(ends) == 2 and ends[0] <= ends[1])
+    if len(ends) != 2 or not ordered or any(type(end) not in (str, int, float) for end in ends):
+        raise SynthgenError(f"{where}: range: found {said!r}, expected [smallest, largest]")
+    return ends
+
+
 def _described(column: Column, is_target: bool) -> dict[str, Any]:
     said: dict[str, Any] = {"kind": str(column.kind)}
     if is_target:
@@ -135,12 +145,12 @@ def _described(column: Column, is_target: bool) -> dict[str, Any]:
     if column.kind is Kind.NUMERICAL:
         if column.decimals is not None:
             said["decimals"] = column.decimals
-        ends = (column.minimum, column.maximum)
-        said["range"] = [int(end) if end is not None and float(end).is_integer() else end for end in ends]
+        said["range"] = limits_of(column)
     elif column.kind is Kind.PERSONAL:
         said |= {"format": column.format, "locale": column.locale}
-    elif column.format is not None and column.kind is not Kind.IDENTIFIER:
-        said["format"] = column.format
+    elif column.kind.moment or column.kind is Kind.DURATION:
+        said |= {} if column.format is None else {"format": column.format}
+        said["range"] = limits_of(column)
     return said
 
 
