@@ -14,13 +14,16 @@ import torch
 from torch import Tensor
 
 from synthgen.data.tables.conditions import MISSING, Wanted, cell_variables, given_cells
-from synthgen.data.tables.forms import form_of
+from synthgen.data.tables.forms import Form, form_of
 from synthgen.data.tables.stored import check_column
 from synthgen.data.tables.variables import Encoding, fit_variables, from_variables, scattered, to_codes, to_normal
 from synthgen.errors import SynthgenError, nearest
 from synthgen.layout import Kind, TableLayout, TableSchema
 
 __all__ = ["MISSING", "TableCodec"]
+
+# Rows that are encoded and decoded at once.
+_BLOCK = 2**18
 
 
 class TableCodec:
@@ -116,15 +119,19 @@ class TableCodec:
         numerical = np.zeros((len(frame), self._width[0]), dtype=np.float32)
         categorical = np.zeros((len(frame), self._width[1]), dtype=np.int32)
         for name, form in self._forms.items():
-            parts = form.split(frame[name])
-            _fill(parts, seed=self.schema.names.index(name))
-            for values, part, encoding, j, k in self._variables(name, parts):
-                codes = to_codes(values, part, encoding) if encoding.cardinality else None
-                if codes is not None:
-                    categorical[:, j] = codes
-                if encoding.continuous:
-                    normal = to_normal(values.to_numpy(dtype=float, na_value=np.nan), encoding)
-                    numerical[:, k] = normal if codes is None else scattered(normal, codes, seed=k)
+            values = frame[name]
+            source = _sources(values, seed=self.schema.names.index(name)) if len(form.parts) > 1 else None
+            # A generator for each variable, which goes on from block to block: blocks draw what all rows at once would.
+            draws = {k: np.random.default_rng(k) for k in self._continuous[name] if k >= 0}
+            for rows in _blocks(len(frame)):
+                parts = _filled(form, values, rows, source)
+                for part_values, part, encoding, j, k in self._variables(name, parts):
+                    codes = to_codes(part_values, part, encoding) if encoding.cardinality else None
+                    if codes is not None:
+                        categorical[rows, j] = codes
+                    if encoding.continuous:
+                        normal = to_normal(part_values.to_numpy(dtype=float, na_value=np.nan), encoding)
+                        numerical[rows, k] = normal if codes is None else scattered(normal, codes, draws[k])
         return {"numerical": torch.from_numpy(numerical), "categorical": torch.from_numpy(categorical)}
 
     def decode(self, encoded: dict[str, Tensor], start: int = 0, seed: int = 0) -> pd.DataFrame:
@@ -136,18 +143,23 @@ class TableCodec:
                 of both.
             seed: Of the sequence.
         """
-        numerical = encoded["numerical"].double().cpu().numpy()
-        categorical = encoded["categorical"].cpu().numpy()
-        n = len(numerical)
+        numerical, categorical = encoded["numerical"], encoded["categorical"].cpu().numpy()
         columns = {}
         for name, form in self._forms.items():
-            parts = [
-                from_variables(
-                    part, encoding, categorical[:, j] if j >= 0 else None, numerical[:, k] if k >= 0 else None, n
-                )
-                for _, part, encoding, j, k in self._variables(name, form.parts)
-            ]
-            columns[name] = form.join(parts, range(start, start + n), seed)
+            blocks = []
+            for rows in _blocks(len(numerical)):
+                parts = [
+                    from_variables(
+                        part,
+                        encoding,
+                        categorical[rows, j] if j >= 0 else None,
+                        numerical[rows, k].double().cpu().numpy() if k >= 0 else None,
+                        rows.stop - rows.start,
+                    )
+                    for _, part, encoding, j, k in self._variables(name, form.parts)
+                ]
+                blocks.append(form.join(parts, range(start + rows.start, start + rows.stop), seed))
+            columns[name] = _joined(blocks)
         return pd.DataFrame(columns)
 
     def encode_condition(self, condition: dict[str, Any] | pd.DataFrame, n: int) -> dict[str, Tensor]:
@@ -253,12 +265,33 @@ class TableCodec:
         )
 
 
-def _fill(parts: list[pd.Series], seed: int) -> None:
-    """Gives all parts but the first, where a cell is missing, values of other rows, which say nothing."""
-    missing = parts[0].isna().to_numpy() if len(parts) > 1 else np.zeros(0, dtype=bool)
-    if missing.any() and not missing.all():
-        rows = np.random.default_rng(seed).choice(np.flatnonzero(~missing), missing.sum())
-        for i in range(1, len(parts)):
-            values = parts[i].to_numpy(copy=True)
-            values[missing] = values[rows]
-            parts[i] = pd.Series(values)
+def _blocks(n: int) -> list[slice]:
+    """Rows that are worked on at once, so that what that takes beside the table does not grow with it."""
+    return [slice(begin, min(begin + _BLOCK, n)) for begin in range(0, max(n, 1), _BLOCK)]
+
+
+def _joined(blocks: list[pd.Series]) -> pd.Series:
+    if len(blocks) == 1:
+        return blocks[0]
+    joined = pd.concat(blocks, ignore_index=True)
+    # Blocks of a choice may differ in what they choose from.
+    return joined.astype("category") if isinstance(blocks[0].dtype, pd.CategoricalDtype) else joined
+
+
+def _sources(values: pd.Series, seed: int) -> np.ndarray | None:
+    """(rows,) places of cells that are there: of each such cell its own, of a missing one that of another row."""
+    missing = values.isna().to_numpy()
+    if not missing.any() or missing.all():
+        return None
+    source = np.arange(len(values))
+    source[missing] = np.random.default_rng(seed).choice(source[~missing], missing.sum())
+    return source
+
+
+def _filled(form: Form, values: pd.Series, rows: slice, source: np.ndarray | None) -> list[pd.Series]:
+    """The parts of some cells; where one is missing, all but the first are those of another row, and say nothing."""
+    block = values.iloc[rows]
+    if source is None:
+        return form.split(block)
+    parts = form.split(values.iloc[source[rows]])
+    return [parts[0].mask(block.isna().to_numpy()), *parts[1:]]

@@ -123,15 +123,15 @@ def to_normal(values: np.ndarray, encoding: Encoding) -> np.ndarray:
     return np.nan_to_num(ndtri(np.interp(values, encoding.knots, encoding.quantiles)), nan=0.0)
 
 
-def scattered(normal: np.ndarray, codes: np.ndarray, seed: int) -> np.ndarray:
+def scattered(normal: np.ndarray, codes: np.ndarray, draws: np.random.Generator) -> np.ndarray:
     """Gives cells that are a point mass or missing a standard normal value that says nothing.
 
     Whatever a cell's code, its continuous variable then is standard normal: neither spikes nor gaps for diffusion to
-    learn, and no draw in which the two disagree. Drawn from a fixed seed, so that encoding is a function; one a column,
-    so that columns whose cells are missing together are not made equal.
+    learn, and no draw in which the two disagree. Drawn from a fixed seed, so that encoding is a function; of one a
+    column, so that columns whose cells are missing together are not made equal.
     """
     coded = codes > 0
-    normal[coded] = np.random.default_rng(seed).standard_normal(coded.sum())
+    normal[coded] = draws.standard_normal(coded.sum())
     return normal
 
 
