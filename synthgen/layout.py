@@ -64,6 +64,8 @@ class Column:
             `{n:WIDTH}` where a number stands; what personal text is: "email", "first_name", "phone_number".
         unit: Of dates, times and durations, the coarsest that writes every value: M, D, h, m, s, ms, us or ns. Minimum
             and maximum count it from 1970, from midnight or from nothing.
+        levels: Of a pandas categorical whose order is its own, or that has more than occurs, all that it has, in order.
+        ordered: Whether such a categorical compares its levels.
         locale: Of personal text, language and country in which it is invented, such as "de_DE".
     """
 
@@ -78,6 +80,8 @@ class Column:
     format: str | None = None
     unit: str | None = None
     locale: str | None = None
+    levels: tuple[Any, ...] = ()
+    ordered: bool = False
 
     @property
     def numerical(self) -> bool:
@@ -135,7 +139,14 @@ class TableSchema:
     def from_dict(cls, data: dict[str, Any]) -> "TableSchema":
         """Reads what `to_dict` wrote."""
         columns = (
-            Column(**{**column, "kind": Kind(column["kind"]), "categories": tuple(column["categories"])})
+            Column(
+                **{
+                    **column,
+                    "kind": Kind(column["kind"]),
+                    "categories": tuple(column["categories"]),
+                    "levels": tuple(column.get("levels", ())),
+                }
+            )
             for column in data["columns"]
         )
         return cls(tuple(columns), data["target"])

@@ -275,7 +275,8 @@ def _joined(blocks: list[pd.Series]) -> pd.Series:
         return blocks[0]
     joined = pd.concat(blocks, ignore_index=True)
     # Blocks of a choice may differ in what they choose from.
-    return joined.astype("category") if isinstance(blocks[0].dtype, pd.CategoricalDtype) else joined
+    is_choice = isinstance(blocks[0].dtype, pd.CategoricalDtype)
+    return joined.astype("category") if is_choice and joined.dtype != blocks[0].dtype else joined
 
 
 def _sources(values: pd.Series, seed: int) -> np.ndarray | None:

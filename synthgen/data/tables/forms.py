@@ -19,7 +19,7 @@ import pandas as pd
 from synthgen.data.tables.identifiers import new_identifiers
 from synthgen.data.tables.invented import new_personal
 from synthgen.data.tables.moments import moment_parts, parts_moment, ticks_of, values_of
-from synthgen.data.tables.variables import dtype_named
+from synthgen.data.tables.variables import dtype_named, dtype_of
 from synthgen.errors import SynthgenError
 from synthgen.layout import RARE, Column, Kind
 
@@ -149,7 +149,7 @@ class _Digits(Form):
         places = (leading * self.base + last).clip(max=len(self.column.categories) - 1)
         places = np.where(np.isnan(places), len(self.column.categories), places).astype(int)
         words = np.array([*self.column.categories, None], dtype=object)
-        return pd.Series(words[places]).astype(dtype_named(self.column.dtype))
+        return pd.Series(words[places]).astype(dtype_of(self.column))
 
 
 class _Long(Form):
@@ -227,7 +227,7 @@ class _Flag(Form):
         if self.column.kind is Kind.PERSONAL:
             made = new_personal(self.column, rows, seed, self.person)
         else:
-            made = new_identifiers(self.column, rows, seed)
+            made = new_identifiers(self.column, rows, seed, self.person)
         if parts:
             made = made.mask(parts[0].isna().to_numpy())
         return made.astype(dtype_named(self.column.dtype))

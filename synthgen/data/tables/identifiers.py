@@ -15,6 +15,8 @@ UUID = "uuid4"
 WRITTEN = re.compile(r"(?P<before>[^{}]*)\{n:(?P<width>\d{1,2})\}(?P<after>[^{}]*)")
 # Fewer different values may be numbers or words that happen not to repeat.
 _LEAST = 20
+# Beyond it there is no room for new ones.
+_MOST = 2**62
 _NAMED = re.compile(r"(^|[_\W])(?i:id|key|uuid|guid)$|[_\W](?i:nr|nbr|no|number)$|[a-z](Id|ID|Key|Nr|No)$")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _NUMBERED = r"^([^\d{}]*)(\d{1,15})([^\d{}]*)$"
@@ -34,7 +36,8 @@ def identifier_format(name: str, present: pd.Series, named: bool = False) -> tup
     if not named and (len(present) < _LEAST or not present.is_unique):
         return None
     if pd.api.types.is_integer_dtype(present):
-        return ("{n:1}", int(present.max())) if named or _NAMED.search(name) else None
+        counts = len(present) > 0 and present.min() >= 0 and present.max() < _MOST
+        return ("{n:1}", int(present.max())) if counts and (named or _NAMED.search(name)) else None
     if not all(isinstance(value, str) for value in present.iloc[:_LEAST]):
         return None
     text = present.astype("str")
@@ -55,13 +58,23 @@ def identifier_format(name: str, present: pd.Series, named: bool = False) -> tup
     return f"{before.iloc[0]}{{n:{width}}}{after.iloc[0]}", int(numbers.astype("int64").max())
 
 
-def new_identifiers(column: Column, rows: range, seed: int) -> pd.Series:
+def new_identifiers(column: Column, rows: range, seed: int, which: int) -> pd.Series:
     """Keys of the form that real ones have: numbers that go on after the largest in use, or random UUIDs.
 
     Row i has the same key in whatever part of the sequence it is drawn; no real key comes back, and none twice.
+
+    Args:
+        column: Of identifiers.
+        rows: Numbers of the rows in an endless sequence.
+        seed: Of the sequence.
+        which: Number of the column among those of the same format, each of which has UUIDs of its own.
     """
     if column.format == UUID:
-        bits = np.random.Philox(key=[seed, 0], counter=rows.start).random_raw(4 * len(rows)).reshape(-1, 4)[:, :2]
+        bits = (
+            np.random.Philox(key=[seed % 2**64, which], counter=rows.start)
+            .random_raw(4 * len(rows))
+            .reshape(-1, 4)[:, :2]
+        )
         made = [str(uuid.UUID(int=int(a) << 64 | int(b), version=4)) for a, b in bits]
         return pd.Series(made, dtype="object")
     assert isinstance(column.format, str)

@@ -20,6 +20,8 @@ _LEAST = 20
 _LOOK = 1000
 # Share of a column's different values that must have the form.
 _SHARE = 0.95
+# And of addresses, some of which have no number of a house.
+_SHARE_OF_ADDRESSES = 0.7
 # Share of different values among cells from which names that may be of anything, and addresses, are those of people.
 _DIFFERENT = 0.5
 # Share of cells with a well-known first name, where a column's name does not say whose names it holds.
@@ -60,7 +62,7 @@ _NAMED = {
     ),
     "name": (rf"(?:{_PERSONS})s?_?name", _FULL_NAME),
     "phone_number": (
-        r"(?:tele)?(?:phone|fon)(?:_?(?:number|no|nr|nummer))?|telefon\w*|mobile?(?:_?(?:number|no|nr))?|handy(?:_?nr|nummer)?|fax(?:_?(?:number|no|nr))?|tel(?:_?(?:no|nr))?|cell(?:_?(?:phone|number))?",
+        r"(?:(?:tele)?(?:phone|fon)|mobile?|fax|tel|cell(?:_?phone)?|handy)(?:_?(?:number|no|nr|nummer))?|telefon\w*",
         _PHONE,
     ),
     "ssn": (r"ssn|social_?security(?:_?(?:number|no|nr))?", r"\d{9}"),
@@ -68,7 +70,8 @@ _NAMED = {
 # The same, where most cells must differ besides.
 _NAMED_IF_DIFFERENT = {
     "address": (
-        r"(?:street_?|home_?|postal_?|mailing_?|billing_?|shipping_?)?(?:address|addr|adresse|anschrift)(?:_?line)?(?:_?\d)?|street|strasse|straße",
+        r"(?:street_?|home_?|postal_?|mailing_?|billing_?|shipping_?)?(?:address|addr|adresse|anschrift)(?:_?line)?(?:_?\d)?|"
+        r"street|strasse|straße",
         r"(?=.*\d)(?=.*[^\W\d_][^\W\d_])(?s:.{5,200})",
     ),
     "user_name": (r"user_?name|login(?:_?name)?|benutzername|screen_?name|nick_?name", r"[\w.@-]{2,30}"),
@@ -96,14 +99,16 @@ def personal_format(name: str, different: pd.Series, cells: int) -> str | None:
     if look is None:
         return None
     for written, form, also in _candidates(words, numeric):
-        if not _have(look, form) or not also(look):
+        share = _SHARE_OF_ADDRESSES if written == "address" else _SHARE
+        if not _have(look, form, share) or not also(look):
             continue
         if written in (*_NAMED_IF_DIFFERENT, "bare name") and len(different) < _DIFFERENT * cells:
             continue
-        if len(different) > len(look) and ((texts := _texts(different)) is None or not _have(texts, form)):
+        if len(different) > len(look) and ((texts := _texts(different)) is None or not _have(texts, form, share)):
             continue
         if written == "address":
-            return "address" if look.str.contains(r"[,\n]").mean() > 0.5 else "street_address"
+            whole = "str" not in words and look.str.contains(r"[,\n]").mean() > 0.5
+            return "address" if whole else "street_address"
         return "name" if written == "bare name" else written
     return None
 
@@ -142,8 +147,8 @@ def _texts(different: pd.Series) -> pd.Series | None:
     return different.astype("str") if pd.api.types.infer_dtype(different) == "string" else None
 
 
-def _have(texts: pd.Series, form: str) -> bool:
-    return bool(texts.str.fullmatch(form).mean() >= _SHARE)
+def _have(texts: pd.Series, form: str, share: float) -> bool:
+    return bool(texts.str.fullmatch(form).mean() >= share)
 
 
 def _anything(texts: pd.Series) -> bool:

@@ -2,12 +2,12 @@
 
 import warnings
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from synthgen.data.tables.cells import Cells
 from synthgen.data.tables.forms import EXACT
 from synthgen.data.tables.identifiers import identifier_format
 from synthgen.data.tables.invented import FORMATS, LOCALE, digits_held
@@ -18,14 +18,12 @@ from synthgen.data.tables.wishes import DROP, Wishes
 from synthgen.errors import SynthgenError, nearest
 from synthgen.layout import MAX_MEASURED, RARE, Column, Kind, TableSchema
 
-__all__ = ["MAX_CATEGORIES", "infer_schema", "measured_schema", "moment_column", "unmeasured"]
+__all__ = ["infer_schema", "measured_schema", "moment_column", "unmeasured"]
 
-MAX_CATEGORIES = 1_000_000
 # Free text: so many cells, more than half of them different, of so many characters or words on average.
 _MIN_TEXTS = 100
 _LONG_TEXT = 25
 _LONG_WORDS = 4
-_MAX_DECIMALS = 12
 
 
 def infer_schema(
@@ -60,7 +58,7 @@ def infer_schema(
         wish = wanted.columns.get(name, {})
         if wish.get("kind") == DROP:
             continue
-        cells = _Cells(name, frame.iloc[:, i])
+        cells = Cells(name, frame.iloc[:, i])
         where = f"{wanted.where}: column {name!r}"
         column = _wished(cells, wish, where) if wish else None
         if column is None:
@@ -97,7 +95,7 @@ def measured_schema(frame: pd.DataFrame, target: str | None = None) -> TableSche
         if (infinite := _infinite(values)).any():
             warnings.warn(f"column {name!r}: {infinite.sum()} infinite values count as missing", stacklevel=3)
             values = values.mask(infinite)
-        column = _simple_column(_Cells(name, values))
+        column = _simple_column(Cells(name, values))
         if len(column.categories) > MAX_MEASURED:
             raise SynthgenError(
                 f"column {name!r}: found {len(column.categories):,} different words in {len(values):,} rows, which "
@@ -109,41 +107,12 @@ def measured_schema(frame: pd.DataFrame, target: str | None = None) -> TableSche
 
 def unmeasured(name: str, values: pd.Series) -> str | None:
     """Of what words a column is that no metric shall see, let alone print; None where it may be measured."""
-    cells = _Cells(name, values)
+    cells = Cells(name, values)
     if personal_format(name, cells.different, len(cells.present)) is not None:
         return "personal text"
     if identifier_format(name, cells.present) is not None:
         return "identifiers"
     return "free text" if _is_free_text(cells) else None
-
-
-class _Cells:
-    """A column, and what is asked of it more than once."""
-
-    def __init__(self, name: str, values: pd.Series) -> None:
-        self.name = name
-        self.values = values
-        self.present = values.dropna()
-
-    @cached_property
-    def different(self) -> pd.Series:
-        """The different cells that are there, in the order in which they come; of a choice, as its values are."""
-        dtype = self.values.dtype
-        if pd.api.types.is_object_dtype(dtype) and pd.api.types.infer_dtype(self.present) != "date":
-            _check_types(self.name, self.present)
-        different = pd.Series(self.present.unique(), dtype=dtype)
-        return different.astype(dtype.categories.dtype) if isinstance(dtype, pd.CategoricalDtype) else different
-
-    @property
-    def missing_rate(self) -> float:
-        return 1 - len(self.present) / len(self.values)
-
-    @property
-    def constant(self) -> bool:
-        return len(self.different) + (len(self.present) < len(self.values)) <= 1
-
-    def column(self, kind: Kind, **more: Any) -> Column:
-        return Column(self.name, kind, str(self.values.dtype), missing_rate=self.missing_rate, **more)
 
 
 def _names(frame: pd.DataFrame) -> list[str]:
@@ -162,18 +131,20 @@ def _infinite(values: pd.Series) -> np.ndarray:
     return np.isinf(values.to_numpy(dtype=float, na_value=np.nan))
 
 
-def _infer_column(cells: _Cells) -> Column | None:
+def _infer_column(cells: Cells) -> Column | None:
     """What a column is; None where it is free text."""
     if (infinite := _infinite(cells.values)).any():
         raise SynthgenError(
             f"column {cells.name!r}: found {infinite.sum():,} infinite values, expected numbers; make them missing, or "
             "a number beyond the others"
         )
+    is_choice = isinstance(cells.values.dtype, pd.CategoricalDtype)
+    recognised = None if is_choice or not len(cells.present) else recognise(cells.different)
+    # One text is kept as it is, one moment as a moment.
+    if recognised is not None and not (cells.constant and recognised[1]):
+        return moment_column(cells.column(recognised[0], format=recognised[1]), cells.values)
     if cells.constant:
         return _simple_column(cells)
-    is_choice = isinstance(cells.values.dtype, pd.CategoricalDtype)
-    if not is_choice and (recognised := recognise(cells.different)) is not None:
-        return moment_column(cells.name, cells.values, *recognised)
     if (written := personal_format(cells.name, cells.different, len(cells.present))) is not None:
         return cells.column(Kind.PERSONAL, format=written)
     if (key := identifier_format(cells.name, cells.present)) is not None:
@@ -181,7 +152,7 @@ def _infer_column(cells: _Cells) -> Column | None:
     return None if _is_free_text(cells) else _simple_column(cells)
 
 
-def _is_free_text(cells: _Cells) -> bool:
+def _is_free_text(cells: Cells) -> bool:
     """Whether a column is many different long texts."""
     if len(cells.present) < _MIN_TEXTS or isinstance(cells.values.dtype, pd.CategoricalDtype):
         return False
@@ -200,9 +171,8 @@ def _in_one_locale(columns: list[Column]) -> list[Column]:
     ]
 
 
-def moment_column(name: str, values: pd.Series, kind: Kind, written: str | None) -> Column:
-    """A column of dates, times or durations, of which `recognise` has found kind and format."""
-    bare = Column(name, kind, str(values.dtype), format=written, missing_rate=float(values.isna().mean()))
+def moment_column(bare: Column, values: pd.Series) -> Column:
+    """A column of dates, times or durations of known kind and format, with its unit and range."""
     unit, earliest, latest = unit_of(values, bare)
     return replace(bare, unit=unit, minimum=earliest, maximum=latest)
 
@@ -218,7 +188,12 @@ def _without_rare(column: Column, values: pd.Series, least: int) -> Column:
         if pd.api.types.is_numeric_dtype(values):
             raise SynthgenError(f"column {column.name!r}: numbers have no word for rare ones; make it numerical")
         kept = [value for value in column.categories if value in common]
-        return replace(column, categories=(*kept, RARE) if RARE not in kept else tuple(kept))
+        levels = [value for value in column.levels if value in common and value != RARE]
+        return replace(
+            column,
+            categories=(*kept, RARE) if RARE not in kept else tuple(kept),
+            levels=(*levels, RARE) if levels else (),
+        )
     if column.kind.moment or column.kind is Kind.DURATION:
         ticks, missing = ticks_of(values, column)
         numbers = ticks[~missing]
@@ -244,22 +219,22 @@ def _ends(n: int, least: int) -> list[tuple[int, slice]]:
     return [(least - 1, slice(0, least)), (n - least, slice(n - least, n))]
 
 
-def _simple_column(cells: _Cells) -> Column:
+def _simple_column(cells: Cells) -> Column:
     values, different = cells.values, cells.different
     if cells.constant:
-        return cells.column(Kind.CONSTANT, categories=_categories(cells))
+        return cells.column(Kind.CONSTANT, categories=cells.categories())
     if pd.api.types.is_bool_dtype(different) or pd.api.types.infer_dtype(different) == "boolean":
-        return cells.column(Kind.BOOLEAN, categories=_categories(cells))
+        return cells.column(Kind.BOOLEAN, categories=cells.categories())
     if pd.api.types.is_numeric_dtype(values):
         low, high = different.min(), different.max()
         # Beyond 2^53 a float would lose digits.
         exact = pd.api.types.is_integer_dtype(values) and max(abs(int(low)), abs(int(high))) > EXACT
         ends = (int(low), int(high)) if exact else (float(low), float(high))
-        return cells.column(Kind.NUMERICAL, minimum=ends[0], maximum=ends[1], decimals=_decimals(different))
-    return cells.column(Kind.CATEGORICAL, categories=_categories(cells))
+        return cells.column(Kind.NUMERICAL, minimum=ends[0], maximum=ends[1], decimals=cells.decimals())
+    return cells.column(Kind.CATEGORICAL, categories=cells.categories())
 
 
-def _wished(cells: _Cells, wish: dict[str, Any], where: str) -> Column | None:
+def _wished(cells: Cells, wish: dict[str, Any], where: str) -> Column | None:
     """The column that a schema file describes; None where it is free text of which the file says nothing else."""
     column = _of_wished_kind(cells, wish, where)
     found = "free text" if column is None else f"a {column.kind} column"
@@ -278,7 +253,7 @@ def _wished(cells: _Cells, wish: dict[str, Any], where: str) -> Column | None:
     return column
 
 
-def _of_wished_kind(cells: _Cells, wish: dict[str, Any], where: str) -> Column | None:
+def _of_wished_kind(cells: Cells, wish: dict[str, Any], where: str) -> Column | None:
     kind = Kind(wish["kind"]) if "kind" in wish else None
     written = wish.get("format")
     if kind is Kind.PERSONAL:
@@ -289,19 +264,19 @@ def _of_wished_kind(cells: _Cells, wish: dict[str, Any], where: str) -> Column |
             raise SynthgenError(f"{where}: kind: these are no identifiers of one form; expected numbered ones or UUIDs")
         return cells.column(kind, format=key[0], maximum=key[1])
     if kind is Kind.CATEGORICAL:
-        return _simple_column(cells) if cells.constant else cells.column(kind, categories=_categories(cells))
+        return _simple_column(cells) if cells.constant else cells.column(kind, categories=cells.categories())
     if written is not None or (kind is not None and (kind.moment or kind is Kind.DURATION)):
         found = (kind or kind_written(written), written) if written is not None else recognise(cells.different)
         if found is None or (kind is not None and found[0] is not kind):
             raise SynthgenError(f"{where}: kind: found {cells.values.dtype}, expected a {kind}; say its format")
-        return moment_column(cells.name, cells.values, *found)
+        return moment_column(cells.column(found[0], format=found[1]), cells.values)
     column = _infer_column(cells) if kind is None else _simple_column(cells)
     if kind is not None and column is not None and column.kind is not kind:
         raise SynthgenError(f"{where}: kind: found a {column.kind} column, expected {kind}")
     return column
 
 
-def _wished_personal(cells: _Cells, wish: dict[str, Any], where: str) -> Column:
+def _wished_personal(cells: Cells, wish: dict[str, Any], where: str) -> Column:
     written = wish.get("format") or personal_format(cells.name, cells.different, len(cells.present))
     if written is None:
         raise SynthgenError(f"{where}: format: this is no known form of personal text; say one of {', '.join(FORMATS)}")
@@ -313,36 +288,3 @@ def _wished_personal(cells: _Cells, wish: dict[str, Any], where: str) -> Column:
     if not fits:
         raise SynthgenError(f"{where}: format: found {dtype}, expected text of a {written}")
     return cells.column(Kind.PERSONAL, format=written, locale=wish.get("locale"))
-
-
-def _categories(cells: _Cells) -> tuple[str | int | float | bool, ...]:
-    """Sorted distinct values as plain Python scalars: numbers before words."""
-    if len(cells.different) > MAX_CATEGORIES:
-        raise SynthgenError(
-            f"column {cells.name!r}: found {len(cells.different):,} different words in {len(cells.values):,} rows; "
-            f"expected at most {MAX_CATEGORIES:,}: drop the column"
-        )
-    values = [value.item() if isinstance(value, np.generic) else value for value in cells.different.tolist()]
-    _check_types(cells.name, values)
-    return tuple(sorted(values, key=lambda value: (isinstance(value, str), value)))
-
-
-def _check_types(name: str, values: pd.Series | list[Any]) -> None:
-    if pd.api.types.infer_dtype(values) in ("string", "integer", "floating", "boolean", "empty"):
-        return
-    for value in values:
-        if not isinstance(value, str | int | float | bool | np.number | np.bool_):
-            raise SynthgenError(
-                f"column {name!r}: found a value of type {type(value).__name__}; expected text, numbers or booleans"
-            )
-
-
-def _decimals(different: pd.Series) -> int | None:
-    """Fewest digits after the point that write every number to its own precision; None when 12 are not enough."""
-    numbers = different.to_numpy(dtype=float)
-    # Some units in the last place: what a sum or a product may have added.
-    tolerance = np.abs(numbers) * (1e-6 if different.dtype == "float32" else 1e-14)
-    for digits in range(_MAX_DECIMALS + 1):
-        if (np.abs(np.round(numbers, digits) - numbers) <= tolerance).all():
-            return digits
-    return None

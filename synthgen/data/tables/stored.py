@@ -46,6 +46,11 @@ def check_column(column: Column, encodings: Sequence[Any]) -> None:
     )
     rate = column.missing_rate
     _expect(_number(rate) and 0 <= rate <= 1, where, "missing_rate", rate, "a share from 0 to 1")
+    levels = column.levels
+    plain = all(isinstance(value, str | int | float) for value in levels) and len(set(levels)) == len(levels)
+    _expect(plain and isinstance(column.ordered, bool), where, "levels", levels[:3], "different plain values")
+    fits = not levels or (isinstance(dtype, pd.CategoricalDtype) and set(scalars) <= set(levels))
+    _expect(fits, where, "levels", levels[:3], "those of a category, with all values that occur")
     holds_missing = not isinstance(dtype, np.dtype) or dtype.kind not in "iub"
     missing = column.kind is not Kind.CONSTANT and (rate > 0 or any(encoding.missing for encoding in encodings))
     _expect(holds_missing or not missing, where, "dtype", column.dtype, "one that holds missing cells")

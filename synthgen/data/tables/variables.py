@@ -19,7 +19,16 @@ from scipy.special import ndtr, ndtri
 from synthgen.errors import SynthgenError
 from synthgen.layout import RARE, Column, Kind
 
-__all__ = ["Encoding", "dtype_named", "fit_variables", "from_variables", "scattered", "to_codes", "to_normal"]
+__all__ = [
+    "Encoding",
+    "dtype_named",
+    "dtype_of",
+    "fit_variables",
+    "from_variables",
+    "scattered",
+    "to_codes",
+    "to_normal",
+]
 
 # A numerical column with at most this many different values, each seen MIN_REPEATS times on average, is discrete.
 _MAX_DISCRETE = 1024
@@ -141,8 +150,9 @@ def to_codes(values: pd.Series, column: Column, encoding: Encoding) -> np.ndarra
     Raises:
         SynthgenError: A word that the codec was not fitted on, or a missing cell where there was none.
     """
-    codes = pd.Index(encoding.values).get_indexer(pd.Index(values)) if encoding.values else np.full(len(values), -1)
     missing = values.isna().to_numpy()
+    cells = values.to_numpy(dtype=float, na_value=np.nan) if column.numerical else values
+    codes = pd.Index(encoding.values).get_indexer(pd.Index(cells)) if encoding.values else np.full(len(values), -1)
     if RARE in encoding.values:
         codes[(codes < 0) & ~missing] = encoding.values.index(RARE)
     if not encoding.continuous:
@@ -171,12 +181,12 @@ def from_variables(
     if codes is None and len(encoding.values) == 1:
         codes = np.zeros(n, dtype=int)
     if column.kind is Kind.CONSTANT:
-        return pd.Series([column.categories[0] if column.categories else None] * n, dtype=column.dtype)
+        return pd.Series([column.categories[0] if column.categories else None] * n, dtype=dtype_of(column))
     missing = codes == encoding.missing_code if codes is not None and encoding.missing else np.zeros(n, dtype=bool)
     if not column.numerical:
         assert codes is not None
         values = pd.Series(np.array([*encoding.values, None], dtype=object)[np.where(missing, -1, codes)])
-        return values.astype(dtype_named(column.dtype))
+        return values.astype(dtype_of(column))
     numbers = np.full(n, np.nan)
     if normal is not None:
         numbers = np.interp(ndtr(normal), encoding.quantiles, encoding.knots)
@@ -210,6 +220,13 @@ def _within(numbers: np.ndarray, dtype: str) -> np.ndarray:
     bounds = np.iinfo(getattr(pandas_dtype, "numpy_dtype", pandas_dtype))
     highest = float(bounds.max)
     return numbers.clip(float(bounds.min), highest if highest <= bounds.max else np.nextafter(highest, 0))
+
+
+def dtype_of(column: Column) -> Any:
+    """The dtype of a column's cells."""
+    if column.levels:
+        return pd.CategoricalDtype(list(column.levels), ordered=column.ordered)
+    return dtype_named(column.dtype)
 
 
 def dtype_named(name: str) -> Any:

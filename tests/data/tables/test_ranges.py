@@ -71,9 +71,9 @@ def test_a_range_may_be_wider_than_what_was_seen(wished, name, said, ends):
     [
         ("age", "[0, 20]", r"range: found 90, expected 0 \.\. 20"),
         ("age", "[20, 100]", r"range: found 17, expected 20 \.\. 100"),
-        ("age", "[0, 120.5]", "expected whole numbers that a column of int64 holds"),
-        ("short", "[0, 300]", "expected whole numbers that a column of int8 holds"),
-        ("age", "['a', 'b']", "expected two numbers"),
+        ("age", "[0, 120.5]", "range: found .*, expected whole numbers that a column of int64 holds"),
+        ("short", "[0, 300]", "range: found .*, expected whole numbers that a column of int8 holds"),
+        ("age", "['a', 'b']", "range: found .*, expected two numbers"),
         ("age", "3", r"range: found 3, expected \[smallest, largest\]"),
         ("day", "[1965-01-01, 2020-12-31]", r"range: found 1960-01-01, expected 1965-01-01 \.\. 2020-12-31"),
         ("day", "[2020-01-01, 1960-12-31]", r"range: found .*, expected \[earliest, latest\]"),
