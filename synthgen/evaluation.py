@@ -35,6 +35,7 @@ def evaluate(
     extractor: Extractor | None = None,
     made: Mapping[str, Any] | None = None,
     entities: tuple[Sequence[Any], Sequence[Any]] | None = None,
+    invented: Mapping[str, str] | None = None,
 ) -> Report:
     """Measures synthetic data, from any tool, against real data that it was learned from and real data it never saw.
 
@@ -55,6 +56,8 @@ def evaluate(
         made: More of how the synthetic data was made, for the report: model, seconds of training, command.
         entities: For tables, the entity, such as a person, of each real row and of each holdout row, where whole
             entities were held out: the test of copying takes rows for independent otherwise.
+        invented: For tables, columns that were made anew and not learned, besides those that are recognised: by name,
+            the kind.
 
     Raises:
         SynthgenError: Data of different kinds, tables that lack a column, or images of a class that real ones have not.
@@ -77,7 +80,7 @@ def evaluate(
         (train, fake, held), dates = _without_dates(tables)
         assert train is not None
         assert fake is not None
-        schema, left_out = _measurable(train, target)
+        schema, left_out = _measurable(train, target, invented or {})
         train = train[schema.names]
         report = table_report(
             train,
@@ -158,11 +161,11 @@ def _unmeasured(frame: pd.DataFrame, target: str | None) -> dict[str, str]:
     return found
 
 
-def _measurable(frame: pd.DataFrame, target: str | None) -> tuple[TableSchema, list[str]]:
+def _measurable(frame: pd.DataFrame, target: str | None, invented: Mapping[str, str]) -> tuple[TableSchema, list[str]]:
     """The schema of the columns that can be measured, and notes on those that cannot."""
     if frame.empty or not frame.columns.is_unique:
         return measured_schema(frame, target), []
-    words = _unmeasured(frame, target)
+    words = {**_unmeasured(frame, target), **{name: kind for name, kind in invented.items() if name in frame.columns}}
     notes = [f"Not measured: column {name!r}: {what}." for name, what in words.items()]
     others = [name for name in frame.columns if name not in words]
     try:

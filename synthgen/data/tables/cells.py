@@ -33,7 +33,7 @@ class Cells:
     def __init__(self, name: str, values: pd.Series) -> None:
         self.name = name
         self.values = values
-        self.present = values.dropna()
+        self.present = values.dropna() if values.hasnans else values
 
     @cached_property
     def different(self) -> pd.Series:

@@ -139,9 +139,11 @@ def _in_range(column: Column, number: float, found: str, expected: str) -> None:
 
 def _simple(column: Column, encoding: Encoding, cell: Any) -> Wanted:
     values = column.categories if column.kind is Kind.CONSTANT else encoding.values
-    for code, value in enumerate(values):
-        if _same(value, cell):
-            return code + encoding.continuous, None
+    # The value itself comes before one that is written alike, such as 1 before "1".
+    for same in (_identical, _same):
+        for code, value in enumerate(values):
+            if same(value, cell):
+                return code + encoding.continuous, None
     try:
         number = float(cell) if column.numerical else 0.0
     except (TypeError, ValueError):
@@ -163,6 +165,10 @@ def _widened(column: Column, encoding: Encoding) -> bool:
     if not column.numerical or column.minimum is None or column.maximum is None:
         return False
     return column.minimum < encoding.values[0] or column.maximum > encoding.values[-1]
+
+
+def _identical(value: Any, cell: Any) -> bool:
+    return type(value) is type(cell) and value == cell
 
 
 def _same(value: Any, cell: Any) -> bool:

@@ -22,7 +22,7 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 _NUMBERED = r"^([^\d{}]*)(\d{1,15})([^\d{}]*)$"
 
 
-def identifier_format(name: str, present: pd.Series, named: bool = False) -> tuple[str, int] | None:
+def identifier_format(name: str, different: pd.Series, cells: int | None = None) -> tuple[str, int] | None:
     """How a column of unique keys is written, and the largest number in use; None where it is none.
 
     Whole numbers are keys only where the column's name says so: others may be amounts that do not repeat. Text is one
@@ -30,17 +30,18 @@ def identifier_format(name: str, present: pd.Series, named: bool = False) -> tup
 
     Args:
         name: The column's.
-        present: Its cells, without missing ones.
-        named: Whether a person has said that it is one, whatever its name and number of values.
+        different: Its different cells, without missing ones.
+        cells: How many there are of them, with those that repeat; None where a person has said that they are keys,
+            whatever the column's name and number of values.
     """
-    if not named and (len(present) < _LEAST or not present.is_unique):
+    if cells is not None and not _LEAST <= cells == len(different):
         return None
-    if pd.api.types.is_integer_dtype(present):
-        counts = len(present) > 0 and present.min() >= 0 and present.max() < _MOST
-        return ("{n:1}", int(present.max())) if counts and (named or _NAMED.search(name)) else None
-    if not all(isinstance(value, str) for value in present.iloc[:_LEAST]):
+    if pd.api.types.is_integer_dtype(different):
+        counts = len(different) > 0 and different.min() >= 0 and different.max() < _MOST
+        return ("{n:1}", int(different.max())) if counts and (cells is None or _NAMED.search(name)) else None
+    if not all(isinstance(value, str) for value in different.iloc[:_LEAST]):
         return None
-    text = present.astype("str")
+    text = different.astype("str")
     if text.iloc[:_LEAST].map(lambda value: bool(_UUID.fullmatch(value))).all():
         return (UUID, 0) if text.str.fullmatch(_UUID.pattern).all() else None
     if not re.match(_NUMBERED, text.iloc[0]):

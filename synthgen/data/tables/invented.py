@@ -45,7 +45,7 @@ def check_locale(locale: object, where: str) -> None:
     """
     from faker.config import AVAILABLE_LOCALES
 
-    if locale not in AVAILABLE_LOCALES:
+    if not isinstance(locale, str) or locale not in AVAILABLE_LOCALES:
         hint = nearest(locale, sorted(AVAILABLE_LOCALES), what="Faker has")
         raise SynthgenError(f"{where}: locale: found {locale!r}; {hint}")
 

@@ -110,7 +110,7 @@ def unmeasured(name: str, values: pd.Series) -> str | None:
     cells = Cells(name, values)
     if personal_format(name, cells.different, len(cells.present)) is not None:
         return "personal text"
-    if identifier_format(name, cells.present) is not None:
+    if identifier_format(name, cells.different, len(cells.present)) is not None:
         return "identifiers"
     return "free text" if _is_free_text(cells) else None
 
@@ -147,20 +147,21 @@ def _infer_column(cells: Cells) -> Column | None:
         return _simple_column(cells)
     if (written := personal_format(cells.name, cells.different, len(cells.present))) is not None:
         return cells.column(Kind.PERSONAL, format=written)
-    if (key := identifier_format(cells.name, cells.present)) is not None:
+    if (key := identifier_format(cells.name, cells.different, len(cells.present))) is not None:
         return cells.column(Kind.IDENTIFIER, format=key[0], maximum=key[1])
     return None if _is_free_text(cells) else _simple_column(cells)
 
 
 def _is_free_text(cells: Cells) -> bool:
     """Whether a column is many different long texts."""
-    if len(cells.present) < _MIN_TEXTS or isinstance(cells.values.dtype, pd.CategoricalDtype):
+    if len(cells.present) < _MIN_TEXTS or len(cells.different) <= len(cells.present) / 2:
         return False
-    if pd.api.types.infer_dtype(cells.different) != "string":
+    is_choice = isinstance(cells.values.dtype, pd.CategoricalDtype)
+    if is_choice or pd.api.types.infer_dtype(cells.different) != "string":
         return False
     look = cells.present.iloc[:10_000].astype("str")
     long = look.str.len().mean() >= _LONG_TEXT or look.str.count(" ").mean() >= _LONG_WORDS - 1
-    return bool(long and look.nunique() > len(look) / 2 and len(cells.different) > len(cells.present) / 2)
+    return bool(long and look.nunique() > len(look) / 2)
 
 
 def _in_one_locale(columns: list[Column]) -> list[Column]:
@@ -259,7 +260,7 @@ def _of_wished_kind(cells: Cells, wish: dict[str, Any], where: str) -> Column | 
     if kind is Kind.PERSONAL:
         return _wished_personal(cells, wish, where)
     if kind is Kind.IDENTIFIER:
-        key = identifier_format(cells.name, cells.present, named=True)
+        key = identifier_format(cells.name, cells.different)
         if key is None:
             raise SynthgenError(f"{where}: kind: these are no identifiers of one form; expected numbered ones or UUIDs")
         return cells.column(kind, format=key[0], maximum=key[1])
