@@ -60,7 +60,7 @@ class Cells:
 
     def column(self, kind: Kind, **more: Any) -> Column:
         """A column of this kind, dtype and missing rate, and of what else is known of it."""
-        dtype = self.values.dtype
+        dtype: Any = self.values.dtype
         name = "string[python]" if dtype == pd.StringDtype("python") else str(dtype)
         if kind is Kind.IDENTIFIER:
             # New keys are larger than those that there are.

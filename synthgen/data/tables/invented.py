@@ -1,8 +1,8 @@
 """Personal text that is invented: what Faker writes for a locale, drawn by row number, so that no order matters.
 
-Faker makes pools of values once, from a fixed seed; a row draws from them by a hash of (seed, row). Names, e-mail
-addresses and user names of a row are those of one person. In numbers the last digits are drawn anew, so that values
-repeat no more often than a pool would have them; check digits are then made right.
+Faker makes pools of values once, from a fixed seed; a row draws from them by a hash of (seed, row): another version of
+Faker may make others. Names, e-mail addresses and user names of a row are those of one person. In numbers the last
+digits are drawn anew, so that values repeat less often than those of a pool would; check digits are then made right.
 """
 
 import re

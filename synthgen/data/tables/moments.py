@@ -4,6 +4,7 @@ import datetime
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -159,7 +160,7 @@ def ticks_of(values: pd.Series, column: Column) -> tuple[np.ndarray, np.ndarray]
     return np.where(missing, 0, counted), missing
 
 
-def _own_unit(values: pd.Series) -> str:
+def _own_unit(values: pd.Series) -> Any:
     """The unit that a dtype counts in; of those that name none, one that every value has room in."""
     named = re.search(r"\[(s|ms|us|ns)[\],]", str(values.dtype))
     return named[1] if named else "us"

@@ -47,9 +47,9 @@ def limits_of(column: Column) -> list[Any]:
     ends = [end for end in (column.minimum, column.maximum) if end is not None]
     if column.kind is Kind.NUMERICAL:
         return [int(end) if float(end).is_integer() else end for end in ends]
-    unit = str(column.unit)
+    unit: Any = column.unit
     if column.kind is Kind.DURATION:
-        return [pd.Timedelta(int(end) * (UNITS["ns"] // UNITS[unit]), unit="ns").isoformat() for end in ends]
+        return [pd.Timedelta(np.timedelta64(int(end), unit)).isoformat() for end in ends]
     texts = [str(np.datetime64(int(end), unit)) for end in ends]
     return [text.removeprefix(_MIDNIGHT) for text in texts] if column.kind is Kind.TIME else texts
 

@@ -3,6 +3,7 @@
 import datetime
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import yaml
 
 from synthgen.data.tables.invented import FORMATS, check_locale
-from synthgen.data.tables.ranges import limits_of
+from synthgen.data.tables.ranges import limits_of, with_range
 from synthgen.errors import SynthgenError, nearest
 from synthgen.layout import Column, Kind, TableSchema
 
@@ -150,7 +151,10 @@ def _described(column: Column, is_target: bool) -> dict[str, Any]:
         said |= {"format": column.format, "locale": column.locale}
     elif column.kind.moment or column.kind is Kind.DURATION:
         said |= {} if column.format is None else {"format": column.format}
-        said["range"] = limits_of(column)
+        limits = limits_of(column)
+        with suppress(SynthgenError):  # lengths of more than 292 years have no text that reads back
+            with_range(column, limits, "")
+            said["range"] = limits
     return said
 
 

@@ -228,7 +228,7 @@ def table():
     )
 
 
-@pytest.mark.parametrize("size", [1, 7, 300, 999, 1000])
+@pytest.mark.parametrize("size", [37, 300, 999])
 def test_rows_in_blocks_are_the_rows_at_once_to_the_bit(table, size, monkeypatch):
     codec = TableCodec.fit(table, infer_schema(table))
     encoded = codec.encode(table)

@@ -47,6 +47,11 @@ def test_the_ranges_that_were_seen_are_written_and_read_back(table, wished):
     assert wished(text) == schema
 
 
+def test_lengths_of_more_than_292_years_are_written_without_a_range(wished):
+    frame = pd.DataFrame({"x": np.array([10**12, 5], dtype="m8[s]")})
+    assert wished(schema_text(infer_schema(frame), {}), frame) == infer_schema(frame)
+
+
 @pytest.mark.parametrize(
     ("name", "said", "ends"),
     [
