@@ -107,7 +107,7 @@ def personal_format(name: str, different: pd.Series, cells: int) -> str | None:
         if len(different) > len(look) and ((texts := _texts(different)) is None or not _have(texts, form, share)):
             continue
         if written == "address":
-            whole = "str" not in words and look.str.contains(r"[,\n]").mean() > 0.5
+            whole = not re.search("street|stra(ss|ß)e", words) and look.str.contains(r"[,\n]").mean() > 0.5
             return "address" if whole else "street_address"
         return "name" if written == "bare name" else written
     return None

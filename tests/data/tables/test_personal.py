@@ -60,6 +60,7 @@ def invented(written, rows=range(200), locale="en_US", seed=0, person=0, dtype="
         ("name", "name"),
         ("customer_name", "name"),
         ("address", "address"),
+        ("registration address", "address"),
         ("street", "street_address"),
         ("user_name", "user_name"),
     ],
