@@ -1,14 +1,16 @@
 """Time and peak memory of fitting, encoding and decoding a table of 30 columns; called by scripts/bench_codec."""
 
-import resource
 import subprocess
 import sys
 import time
-from itertools import pairwise
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+HEADS = "    infer      fit   encode   decode"
 ROWS = (10_000, 100_000, 1_000_000, 10_000_000)
 
 
@@ -31,29 +33,36 @@ def table(rows: int) -> pd.DataFrame:
 
 
 def measure(rows: int) -> None:
-    """Prints one line, of a process of its own, whose peak is then that of these rows."""
+    """Prints one line, of a process of its own."""
     from synthgen.data.tables.codec import TableCodec
     from synthgen.data.tables.schema import infer_schema
 
     frame = table(rows)
-    before = _peak()
-    marks = [time.perf_counter()]
-    schema = infer_schema(frame)
-    marks.append(time.perf_counter())
-    codec = TableCodec.fit(frame, schema)
-    marks.append(time.perf_counter())
-    encoded = codec.encode(frame)
-    marks.append(time.perf_counter())
-    at_encode = _peak()
-    if rows <= 1_000_000:  # what is sampled is decoded block by block
-        codec.decode(encoded)
-    marks.append(time.perf_counter())
-    spent = " ".join(f"{b - a:9.2f}" for a, b in pairwise(marks))
-    print(f"{rows:>11,} {spent}   {before:8.2f} {at_encode:8.2f}", flush=True)
+    size = frame.memory_usage(deep=True).sum() / 2**30
+    seconds, beyond = [], []
+
+    def timed(work: Callable[..., Any], *of: Any) -> Any:
+        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+        begun, before = time.perf_counter(), _memory("VmRSS")
+        made = work(*of)
+        seconds.append(time.perf_counter() - begun)
+        beyond.append(_memory("VmHWM") - before)
+        return made
+
+    schema = timed(infer_schema, frame)
+    codec = timed(TableCodec.fit, frame, schema)
+    encoded = timed(codec.encode, frame)
+    del frame
+    timed(codec.decode, encoded)
+    tensors = sum(tensor.nbytes for tensor in encoded.values()) / 2**30
+    spent, peaks = ("".join(f"{value:9.2f}" for value in values) for values in (seconds, beyond))
+    print(f"{rows:>11,}{spent}   {peaks}   {size:8.2f} {tensors:8.2f}", flush=True)
 
 
-def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+def _memory(which: str) -> float:
+    """GiB of this process: `VmRSS` now, `VmHWM` at most."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(which))
+    return int(line.split()[1]) / 2**20
 
 
 if __name__ == "__main__":
@@ -61,6 +70,7 @@ if __name__ == "__main__":
         measure(int(sys.argv[2]))
     else:
         most = int(sys.argv[1]) if len(sys.argv) > 1 else ROWS[-1]
-        print("       rows     infer       fit    encode    decode (s)  table, peak (GiB)")
+        print("            s" + 34 * " " + "GiB beyond what was there before")
+        print(f"{'rows':>11}{HEADS}   {HEADS}      table  tensors")
         for rows in (rows for rows in ROWS if rows <= most):
             subprocess.run([sys.executable, __file__, "one", str(rows)], check=True)

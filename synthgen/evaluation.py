@@ -9,7 +9,7 @@ import pandas as pd
 
 from synthgen.data.fingerprint import fingerprint
 from synthgen.data.images.images import Images
-from synthgen.data.tables.schema import is_free_text, measured_schema
+from synthgen.data.tables.schema import measured_schema, unmeasured
 from synthgen.data.tables.sources import to_frame
 from synthgen.errors import SynthgenError
 from synthgen.layout import TableSchema
@@ -35,11 +35,12 @@ def evaluate(
     extractor: Extractor | None = None,
     made: Mapping[str, Any] | None = None,
     entities: tuple[Sequence[Any], Sequence[Any]] | None = None,
+    invented: Mapping[str, str] | None = None,
 ) -> Report:
     """Measures synthetic data, from any tool, against real data that it was learned from and real data it never saw.
 
-    A table's columns of dates are measured as numbers; columns that nothing can be measured of, such as identifiers
-    and free text, are left out, and a note says so.
+    A table's columns of dates are measured as numbers; columns that nothing can be measured of, such as identifiers,
+    personal text and free text, are left out, and a note says so.
 
     Args:
         real: Real data that training saw: images, or a table of pandas, polars or pyarrow.
@@ -55,6 +56,8 @@ def evaluate(
         made: More of how the synthetic data was made, for the report: model, seconds of training, command.
         entities: For tables, the entity, such as a person, of each real row and of each holdout row, where whole
             entities were held out: the test of copying takes rows for independent otherwise.
+        invented: For tables, columns that were made anew and not learned, besides those that are recognised: by name,
+            the kind.
 
     Raises:
         SynthgenError: Data of different kinds, tables that lack a column, or images of a class that real ones have not.
@@ -77,10 +80,8 @@ def evaluate(
         (train, fake, held), dates = _without_dates(tables)
         assert train is not None
         assert fake is not None
-        texts = [name for name in train if name not in fake and name != target and is_free_text(train[name])]
-        train = train.drop(columns=texts)
-        schema, left_out = _measurable(train, target)
-        left_out += [f"Not measured: column {name!r}: free text, which the synthetic table lacks." for name in texts]
+        schema, left_out = _measurable(train, target, invented or {})
+        train = train[schema.names]
         report = table_report(
             train,
             held,
@@ -147,15 +148,33 @@ def _seconds(values: pd.Series) -> pd.Series:
     return (moments - pd.Timestamp(0, tz="UTC")).dt.total_seconds()
 
 
-def _measurable(frame: pd.DataFrame, target: str | None) -> tuple[TableSchema, list[str]]:
-    """The schema of the columns that can be measured, and notes on those that cannot."""
-    try:
-        return measured_schema(frame, target), []
-    except SynthgenError:
-        if frame.empty or not frame.columns.is_unique:
-            raise
-    kept, notes = [], []
+def _unmeasured(frame: pd.DataFrame, target: str | None) -> dict[str, str]:
+    """By name, of what words a column is that says who somebody is, or nothing that can be counted."""
+    found = {}
     for name in frame.columns:
+        try:
+            words = unmeasured(name, frame[name]) if name != target else None
+        except SynthgenError:
+            continue  # it has a note of its own
+        if words is not None:
+            found[name] = words
+    return found
+
+
+def _measurable(frame: pd.DataFrame, target: str | None, invented: Mapping[str, str]) -> tuple[TableSchema, list[str]]:
+    """The schema of the columns that can be measured, and notes on those that cannot."""
+    if frame.empty or not frame.columns.is_unique:
+        return measured_schema(frame, target), []
+    words = {**_unmeasured(frame, target), **{name: kind for name, kind in invented.items() if name in frame.columns}}
+    notes = [f"Not measured: column {name!r}: {what}." for name, what in words.items()]
+    others = [name for name in frame.columns if name not in words]
+    try:
+        if others:
+            return measured_schema(frame[others], target), notes
+    except SynthgenError:
+        pass  # which of them it is, is looked for
+    kept = []
+    for name in others:
         try:
             measured_schema(frame[[name]])
         except SynthgenError as error:

@@ -32,6 +32,12 @@ class Kind(StrEnum):
     TIME = "time"
     DURATION = "duration"
     IDENTIFIER = "identifier"
+    PERSONAL = "personal"
+
+    @property
+    def invented(self) -> bool:
+        """Whether values are made anew, and nothing is learned but where they are missing."""
+        return self in (Kind.IDENTIFIER, Kind.PERSONAL)
 
     @property
     def moment(self) -> bool:
@@ -55,9 +61,12 @@ class Column:
             than 12 would be needed.
         missing_rate: Share of missing cells, 0 to 1.
         format: How dates that are text are written, as for `strftime`; how identifiers are: "uuid4", or text with one
-            `{n:WIDTH}` where a number stands.
+            `{n:WIDTH}` where a number stands; what personal text is: "email", "first_name", "phone_number".
         unit: Of dates, times and durations, the coarsest that writes every value: M, D, h, m, s, ms, us or ns. Minimum
             and maximum count it from 1970, from midnight or from nothing.
+        levels: Of a pandas categorical whose order is its own, or that has more than occurs, all that it has, in order.
+        ordered: Whether such a categorical compares its levels.
+        locale: Of personal text, language and country in which it is invented, such as "de_DE".
     """
 
     name: str
@@ -70,6 +79,9 @@ class Column:
     missing_rate: float = 0.0
     format: str | None = None
     unit: str | None = None
+    locale: str | None = None
+    levels: tuple[Any, ...] = ()
+    ordered: bool = False
 
     @property
     def numerical(self) -> bool:
@@ -127,7 +139,14 @@ class TableSchema:
     def from_dict(cls, data: dict[str, Any]) -> "TableSchema":
         """Reads what `to_dict` wrote."""
         columns = (
-            Column(**{**column, "kind": Kind(column["kind"]), "categories": tuple(column["categories"])})
+            Column(
+                **{
+                    **column,
+                    "kind": Kind(column["kind"]),
+                    "categories": tuple(column["categories"]),
+                    "levels": tuple(column.get("levels", ())),
+                }
+            )
             for column in data["columns"]
         )
         return cls(tuple(columns), data["target"])

@@ -23,12 +23,13 @@ from synthgen.data.images.codec import ImageCodec
 from synthgen.data.images.images import Images
 from synthgen.data.module import DataModule
 from synthgen.data.tables.codec import TableCodec
+from synthgen.data.tables.outputs import table_writer
 from synthgen.data.tables.rebalancing import rebalanced
 from synthgen.data.tables.sources import to_frame
 from synthgen.errors import SynthgenError, nearest
 from synthgen.files import manifest_faults, no_space, replacing_folder, write_manifest
 from synthgen.layout import ImageLayout, TableLayout
-from synthgen.models.base import Model
+from synthgen.models.base import Acceptance, Model
 from synthgen.models.stages import EMA, Optimization
 from synthgen.training.contents import TensorEntry, read_tensor_entries
 
@@ -38,6 +39,9 @@ __all__ = ["FORMAT_VERSION", "Synthesizer"]
 FORMAT_VERSION = 1
 
 _CODECS: dict[str, type[TableCodec] | type[ImageCodec]] = {codec.kind: codec for codec in (TableCodec, ImageCodec)}
+# Rows that are encoded together, and cells that are drawn together, where a table may be larger than memory.
+_CODED = 65_536
+_PART_CELLS = 2**23
 _FILES = ("config.yaml", "codec.json", "model.safetensors")
 
 
@@ -111,14 +115,7 @@ class Synthesizer:
             SynthgenError: n or start out of range, a condition that training never saw, or a model that draws values
                 that are not finite.
         """
-        for key, value, least in (
-            ("n", n, 1),
-            ("start", start, 0),
-            ("seed", seed, 0),
-            ("steps", options.get("steps", 1), 1),
-        ):
-            if not isinstance(value, int | np.integer) or value < least:
-                raise SynthgenError(f"{key}: found {value!r}, expected at least {least}, a whole number")
+        _check_whole(n=(n, 1), start=(start, 0), seed=(seed, 0), steps=(options.get("steps", 1), 1))
         if not isinstance(options.get("guidance", 1.0), int | float):
             raise SynthgenError(f"guidance: found {options['guidance']!r}, expected a number")
         known = [
@@ -149,6 +146,85 @@ class Synthesizer:
         if encoded is not None:
             return self.codec.with_given(decoded, condition)
         return decoded
+
+    def sample_to_file(
+        self,
+        output: str | Path,
+        n: int,
+        condition: dict[str, Any] | pd.DataFrame | None = None,
+        seed: int = 0,
+        start: int = 0,
+        progress: Callable[[int], None] | None = None,
+        rebalance: str | dict[str, dict[Any, float]] | None = None,
+        **options: Any,
+    ) -> None:
+        """Draws rows of a table into a CSV or Parquet file a part at a time: n may be more than memory holds.
+
+        The rows are those of `sample`, and the file is there when all of them are. Parts are whole blocks of the model.
+
+        Args:
+            output: Path of the file, whose suffix says its format.
+            n: Number of rows, at least 1.
+            condition: As for `sample`; so are the others.
+            seed: Names the sequence.
+            start: Index of the first row.
+            progress: Called with the number of rows that have just been drawn.
+            rebalance: Shares of values.
+            **options: The model's own.
+
+        Raises:
+            SynthgenError: As `sample`, of a suffix that is none, or the data is no table.
+        """
+        if not isinstance(self.codec, TableCodec):
+            raise SynthgenError("sample_to_file: is for tables; images are written by write_images")
+        _check_whole(n=(n, 1), start=(start, 0))
+        condition = to_frame(condition)
+        if isinstance(condition, pd.DataFrame) and len(condition):
+            # Its last row is known to be sound before the first one is drawn.
+            if len(condition) != n:
+                raise SynthgenError(f"the condition has {len(condition)} rows for {n} samples; expected one row each")
+            for begin in range(0, n, _CODED):
+                rows = condition.iloc[begin : begin + _CODED]
+                self.codec.encode_condition(rows, len(rows))
+        block = self.model.block_size
+        size = max(1, _PART_CELLS // (len(self.codec.schema) * block)) * block
+        acceptance: Acceptance | None = None
+        with table_writer(str(output), self.codec.schema) as write:
+            low = start
+            while low < start + n:
+                high = min(start + n, (low // size + 1) * size)
+                part = condition.iloc[low - start : high - start] if isinstance(condition, pd.DataFrame) else condition
+                drawn = self.sample(high - low, part, seed, low, progress, rebalance, **options)
+                assert isinstance(drawn, pd.DataFrame)
+                write(drawn)
+                if self.model.acceptance is not None:
+                    acceptance = (acceptance or Acceptance()) + self.model.acceptance
+                low = high
+        self.model.acceptance = acceptance
+
+    def log_prob(self, frame: pd.DataFrame) -> pd.Series:
+        """How likely rows are under the model, by the columns together: to find what is unusual, or compare models.
+
+        Args:
+            frame: Rows with the columns of the schema; identifiers are not looked at.
+
+        Returns:
+            (rows,) logarithms of probabilities, in nats, by the frame's index. A number that is rounded counts by the
+            probability of the cell as it is written, one that is not (`decimals` of None) by its density, in the units
+            of the column. A frequent number that is a value of its own counts by that value's probability.
+
+        Raises:
+            SynthgenError: The model gives no probabilities, or a cell is one that the codec cannot encode, such as a
+                word that training never saw.
+        """
+        if not isinstance(self.codec, TableCodec):
+            raise SynthgenError("log_prob: is for rows of a table")
+        frame = to_frame(frame)
+        logs = [
+            self.model.log_prob(self.codec.encode_outcomes(frame.iloc[begin : begin + _CODED]))
+            for begin in range(0, len(frame), _CODED)
+        ]
+        return pd.Series(torch.cat(logs).numpy() if logs else [], index=frame.index, name="log_prob", dtype=float)
 
     def to(self, device: str | torch.device) -> "Synthesizer":
         """Moves the model."""
@@ -234,6 +310,17 @@ class Synthesizer:
             raise SynthgenError(f"{weights}: does not fit config.yaml: {str(error).splitlines()[-1].strip()}") from None
         model.eval()
         return cls(codec, model, config["model"], config.get("facts"))
+
+
+def _check_whole(**given: tuple[Any, int]) -> None:
+    """Makes sure that arguments are whole numbers, and at least as large as said.
+
+    Raises:
+        SynthgenError: One is not.
+    """
+    for key, (value, least) in given.items():
+        if not isinstance(value, int | np.integer) or value < least:
+            raise SynthgenError(f"{key}: found {value!r}, expected at least {least}, a whole number")
 
 
 class _Bounded(TorchDispatchMode):

@@ -17,6 +17,36 @@ def same_images(a, b):
     return np.array_equal(a.pixels, b.pixels) and np.array_equal(a.labels, b.labels)
 
 
+def test_a_file_that_is_drawn_in_parts_holds_the_rows_of_one_draw(table_synthesizer, tmp_path, monkeypatch):
+    whole = table_synthesizer.sample(9000, seed=3, start=100)
+    monkeypatch.setattr("synthgen.synthesizer._PART_CELLS", 1)  # a part is a block
+    drawn = []
+    table_synthesizer.sample_to_file(tmp_path / "rows.parquet", 9000, seed=3, start=100, progress=drawn.append)
+    assert sum(drawn) == 9000
+    assert len(drawn) == 3
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "rows.parquet"), whole)
+    given = pd.DataFrame({"income": whole["income"].mask(np.arange(9000) % 2 == 0)})
+    table_synthesizer.sample_to_file(tmp_path / "given.parquet", 9000, given, seed=5)
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(tmp_path / "given.parquet"), table_synthesizer.sample(9000, given, seed=5)
+    )
+    table_synthesizer.sample_to_file(tmp_path / "even.csv.gz", 9000, rebalance="income")
+    assert pd.read_csv(tmp_path / "even.csv.gz")["income"].value_counts(normalize=True).min() > 0.48
+
+
+def test_what_cannot_be_drawn_is_refused_before_the_first_part(table_synthesizer, image_synthesizer, tmp_path):
+    given = pd.DataFrame({"income": [">50K"] * 99 + ["none"]})
+    with pytest.raises(synthgen.SynthgenError, match="condition income: training never saw 'none'"):
+        table_synthesizer.sample_to_file(tmp_path / "rows.csv", 100, given)
+    with pytest.raises(synthgen.SynthgenError, match="the condition has 100 rows for 99 samples"):
+        table_synthesizer.sample_to_file(tmp_path / "rows.csv", 99, given)
+    with pytest.raises(synthgen.SynthgenError, match="n: found 0"):
+        table_synthesizer.sample_to_file(tmp_path / "rows.csv", 0)
+    with pytest.raises(synthgen.SynthgenError, match="sample_to_file: is for tables"):
+        image_synthesizer.sample_to_file(tmp_path / "rows.csv", 10)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_sampled_tables_look_like_the_real_one(table_synthesizer, people):
     fake = table_synthesizer.sample(300)
     assert fake.columns.tolist() == people.columns.tolist()

@@ -1,4 +1,4 @@
-"""`python -m scripts.benching tables|images|report [key=value …]`; see scripts/bench."""
+"""`python -m scripts.benching tables|images|scale|report [key=value …]`; see scripts/bench."""
 
 import sys
 import warnings
@@ -13,6 +13,7 @@ from scripts.benching.datasets import DATASETS
 from scripts.benching.methods import METHODS
 from scripts.benching.pages import write_pages
 from scripts.benching.record import Record
+from scripts.benching.scale import measure_all
 from scripts.benching.trial import ROOT, end_with_the_trial
 from synthgen.errors import SynthgenError, nearest
 
@@ -45,9 +46,11 @@ class Settings:
 def main(arguments: list[str]) -> None:
     """Runs what is missing, then writes the pages."""
     kind, *given = arguments or [""]
-    if kind not in (*KINDS, "report"):
-        raise SynthgenError(f"scripts/bench: found {kind!r}; {nearest(kind, [*KINDS, 'report'])}")
-    if kind != "report":
+    if kind not in (*KINDS, "scale", "report"):
+        raise SynthgenError(f"scripts/bench: found {kind!r}; {nearest(kind, [*KINDS, 'scale', 'report'])}")
+    if kind == "scale":
+        measure_all()
+    elif kind != "report":
         _bench(kind, _settings(given)).run()
     write_pages({kind: Record(RESULTS / f"{kind}.json") for kind in KINDS}, ROOT / "docs")
 

@@ -27,11 +27,11 @@ def main(file: Path) -> None:
     method = import_module(given["fitting"])
     _limit_threads(given["threads"])
     task = _task(given)
-    before = _peak_memory()
+    before = peak_memory()
     with Watch() as fitting:
         begun = time.perf_counter()
         model, facts = method.fit(task)
-        fitted, peak = time.perf_counter(), _peak_memory()
+        fitted, peak = time.perf_counter(), peak_memory()
     method.sample(model, min(FEW, given["samples"]), given["seed"])  # what a first draw sets up is no rate
     with Watch() as sampling:
         ready = time.perf_counter()
@@ -44,7 +44,7 @@ def main(file: Path) -> None:
         "samples": given["samples"],
         "others": max(fitting.others, sampling.others),
         "spoiled": fitting.spoiled or sampling.spoiled,
-        "memory_mib": {"before": before, "fit": peak, "sample": _peak_memory()},
+        "memory_mib": {"before": before, "fit": peak, "sample": peak_memory()},
         "facts": facts,
         "versions": {name: metadata.version(name) for name in given["packages"]},
     }
@@ -75,7 +75,7 @@ def _limit_threads(threads: int) -> None:
         torch.set_num_threads(threads)
 
 
-def _peak_memory() -> int:
+def peak_memory() -> int:
     """MiB."""
     (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) // 1024

@@ -12,8 +12,8 @@ import pandas as pd
 from synthgen.data.images.images import Images
 from synthgen.data.images.sources import fashion_mnist
 from synthgen.data.tables.delimited import read_csv
+from synthgen.data.tables.outputs import write_table
 from synthgen.data.tables.schema import infer_schema
-from synthgen.data.tables.sources import write_table
 from synthgen.files import replacing
 from synthgen.layout import TableSchema
 

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from scripts.benching.compare import no_worse
+from scripts.benching.distance import distance
 from scripts.benching.figures import figure
 from scripts.benching.methods import METHODS, Method
 from scripts.benching.record import Record
+from scripts.benching.scale import RESULTS, scale_page
 from synthgen.files import replacing
 
 __all__ = ["write_pages"]
@@ -26,6 +28,9 @@ PLOTTED = {"tables": ("sized", "detector AUC", "seconds of fitting"), "images": 
 
 def write_pages(records: Mapping[str, Record], docs: Path) -> None:
     """Writes `benchmarks/KIND.md` and `images/bench-KIND-DATA.png` of each kind that has rows."""
+    if RESULTS.is_file():
+        with replacing(docs / "benchmarks/scale.md") as partial:
+            partial.write_text("\n".join(scale_page()))
     for kind, record in records.items():
         rows = record.rows
         if not rows:
@@ -34,12 +39,35 @@ def write_pages(records: Mapping[str, Record], docs: Path) -> None:
         parts = [
             (HERE / f"about_{kind}.md").read_text(),
             _remarks(kind, rows),
+            *_distances(names, record),
             *(_of_data(kind, name, record) for name in names),
         ]
         for name in names:
             _plot(kind, name, rows, record.floors.get(name, {}), docs / f"images/bench-{kind}-{name}.png")
         with replacing(docs / f"benchmarks/{kind}.md") as partial:
             partial.write_text("\n".join(parts))
+
+
+def _distances(names: Sequence[str], record: Record) -> list[str]:
+    """How far methods are from real data, in one number a data set; nothing where no method has all five figures."""
+    found: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for row in record.rows:
+        value = distance(row.get("figures", {}), record.floors.get(row["data"], {}))
+        if value is not None:
+            found[row["method"], row["data"]].append(value)
+    methods = [method for method in METHODS if any((method.name, name) in found for name in names)]
+    cells = [
+        [method.title, *(_spread(found[method.name, name], 4) if found[method.name, name] else DASH for name in names)]
+        for method in methods
+    ]
+    if not cells:
+        return []
+    intro = (
+        "Geometric mean of five distances from real data, lower is better: of shape error, trend error, detector AUC "
+        "and C2ST at holdout size from those of holdout rows, and of MLE from that of training rows. What is better "
+        "than real data counts as 0.02 times the difference that would matter."
+    )
+    return ["## Distance from real data", "", intro, "", *_markdown(["", *names], cells), ""]
 
 
 def _of_data(kind: str, name: str, record: Record) -> str:

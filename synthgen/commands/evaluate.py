@@ -1,7 +1,7 @@
 """`synthgen evaluate`: measure synthetic data against real data."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ class _Asked:
     made: dict[str, Any]
     entities: tuple[Any, Any] | None = None
     sensitive: tuple[str, ...] = ()
+    invented: dict[str, str] = field(default_factory=dict)
 
 
 def run(config: DictConfig) -> None:
@@ -68,6 +69,7 @@ def run(config: DictConfig) -> None:
             extractor=extractor,
             made={**asked.made, **_how(settings)},
             entities=asked.entities,
+            invented=asked.invented,
         )
     drawn = settings["run"] and not settings["synthetic"]
     folder = Path(settings["output"] or (Path(settings["run"]) / "report" if drawn else "report"))
@@ -145,9 +147,10 @@ def _of_run(settings: dict[str, Any]) -> _Asked:
     target = settings["target"] or getattr(data, "target", None)
     made = {key: value for key, value in made.items() if value is not None}
     name = settings["name"] or data.name
-    return _Asked(
-        data.train, data.holdout, synthetic, target, name, made, _entities(data), getattr(data, "sensitive", ())
-    )
+    columns = getattr(data.codec, "schema", ())
+    invented = {column.name: f"{column.kind}, as the run's schema has it" for column in columns if column.kind.invented}
+    sensitive = getattr(data, "sensitive", ())
+    return _Asked(data.train, data.holdout, synthetic, target, name, made, _entities(data), sensitive, invented)
 
 
 def _entities(data: Any) -> tuple[Any, Any] | None:

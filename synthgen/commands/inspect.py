@@ -94,15 +94,16 @@ def _values(values: Any, column: Any) -> str:
         return f"{present.iloc[0]}, written {column.format}"
     if column.kind is Kind.IDENTIFIER:
         return f"{values.dropna().iloc[0]}, …"
+    if column.kind is Kind.PERSONAL:
+        return f"{column.format}, {column.locale}"
     frequent = values.value_counts().index[:4]
     return ", ".join(map(str, frequent)) + (", …" if len(column.categories) > 4 else "")
 
 
 def _notable(values: Any, column: Any) -> str:
     from synthgen.data.tables.forms import MANY
-    from synthgen.layout import Kind
 
-    if column.kind is Kind.IDENTIFIER:
+    if column.kind.invented:
         return "made anew, not learned"
     if column.format is not None and ("%m/%d" in column.format or "%d/%m" in column.format):
         return f"is the day first? taken as {column.format}"

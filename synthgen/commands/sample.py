@@ -22,13 +22,12 @@ def run(config: DictConfig) -> None:
     if not isinstance(n, int) or n < 1:  # before the imports, which take seconds
         raise SynthgenError(f"n: found {n}, expected at least 1")
 
-    import pandas as pd
     import torch
     from rich.console import Console
     from rich.progress import Progress
 
     from synthgen.data.images.images import check_output, write_images
-    from synthgen.data.tables.sources import check_table_output, write_table
+    from synthgen.data.tables.outputs import check_table_output
     from synthgen.synthesizer import Synthesizer
     from synthgen.training.run_folder import find_checkpoint
 
@@ -47,26 +46,24 @@ def run(config: DictConfig) -> None:
         raise SynthgenError(f"device: found {device!r}, expected auto, cpu, cuda or cuda:N") from None
     if on_gpu and (torch.device(device).index or 0) >= torch.cuda.device_count():
         raise SynthgenError(f"device: found {device!r}, but this machine has {torch.cuda.device_count()} GPUs")
-    options = {key: settings[key] for key in _OPTIONS if settings[key] is not None}
+    wanted: dict[str, Any] = {
+        "condition": _condition(settings["condition"]),
+        "rebalance": _rebalance(settings["rebalance"]),
+        **{key: settings[key] for key in ("seed", "start")},
+        **{key: settings[key] for key in _OPTIONS if settings[key] is not None},
+    }
+    synthesizer.to(device)
     with Progress(transient=True) as progress:
         task = progress.add_task("sampling", total=n)
-        drawn = synthesizer.to(device).sample(
-            n,
-            condition=_condition(settings["condition"]),
-            rebalance=_rebalance(settings["rebalance"]),
-            seed=settings["seed"],
-            start=settings["start"],
-            progress=lambda rows: progress.advance(task, rows),
-            **options,
-        )
-    if isinstance(drawn, pd.DataFrame):
-        write_table(drawn, output)
-    else:
-        write_images(drawn, output)
+        wanted["progress"] = lambda rows: progress.advance(task, rows)
+        if synthesizer.codec.kind == "table":
+            synthesizer.sample_to_file(output, n, **wanted)
+        else:
+            write_images(synthesizer.sample(n, **wanted), output)  # type: ignore[arg-type]
     console = Console(highlight=False, soft_wrap=True)
     if (acceptance := synthesizer.model.acceptance) is not None:
         console.print(f"{acceptance.rate:.2%} of {acceptance.drawn:,} rows drawn met the condition")
-    console.print(f"{n:,} {'rows' if isinstance(drawn, pd.DataFrame) else 'images'}: {output}")
+    console.print(f"{n:,} {'rows' if synthesizer.codec.kind == 'table' else 'images'}: {output}")
 
 
 def _condition(given: Any) -> Any:

@@ -102,7 +102,9 @@ def limited_rows(rows: int, limit: int | None, seed: int) -> np.ndarray:
         return np.arange(rows)
     if limit < 1:
         raise SynthgenError(f"data.limit: found {limit}, expected at least 1")
-    return np.sort(np.random.default_rng(seed).permutation(rows)[:limit])
+    order = np.arange(rows, dtype=np.uint32 if rows < 2**32 else np.uint64)
+    np.random.default_rng(seed).shuffle(order)
+    return np.sort(order[:limit]).astype(np.int64)
 
 
 def split_rows(

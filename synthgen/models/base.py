@@ -129,6 +129,14 @@ class Model(LightningModule):
         rows = {name: value[index + low].to(self.device) for name, value in condition.items()}
         return {**rows, "wanted": (index == place).to(self.device)}
 
+    def log_prob(self, batch: Batch) -> Tensor:
+        """Logarithm of the probability of encoded examples, (examples,), in nats.
+
+        Raises:
+            SynthgenError: The method gives none.
+        """
+        raise SynthgenError(f"log_prob: {type(self).__name__} gives no probabilities of examples; table/argn does")
+
     # What a checkpoint folder keeps
 
     def trained_state(self) -> dict[str, Tensor]:
@@ -301,6 +309,12 @@ class Acceptance:
     def __init__(self) -> None:
         self.drawn = 0
         self.accepted = 0
+
+    def __add__(self, other: "Acceptance") -> "Acceptance":
+        """Of both together."""
+        both = Acceptance()
+        both.drawn, both.accepted = self.drawn + other.drawn, self.accepted + other.accepted
+        return both
 
     @property
     def rate(self) -> float:

@@ -201,14 +201,23 @@ def test_inspect_shows_columns_and_kinds(synthgen, people):
 
 def test_inspect_writes_a_schema_file_that_training_obeys(synthgen, people, tmp_path):
     days = pd.date_range("2024-01-01", periods=len(people)).strftime("%d.%m.%Y")
-    people.assign(customer_id=np.arange(len(people)) + 1000, since=days).to_csv("people.csv", index=False)
+    emails = [f"ann{i}lee@example.com" for i in range(len(people))]
+    more = {"customer_id": np.arange(len(people)) + 1000, "since": days, "email": emails}
+    people.assign(**more).to_csv("people.csv", index=False)
     printed = synthgen("inspect", "data.path=people.csv")
+    assert "email, en_US" in printed
+    assert "@example" not in printed
     assert "wrote schema.yaml" in printed
     assert "made anew" in printed
     file = tmp_path / "schema.yaml"
     said = yaml.safe_load(file.read_text())
     assert said["columns"]["customer_id"] == {"kind": "identifier"}
-    assert said["columns"]["since"] == {"kind": "date", "format": "%d.%m.%Y"}
+    assert said["columns"]["since"] == {
+        "kind": "date",
+        "format": "%d.%m.%Y",
+        "range": ["2024-01-01", str(pd.Timestamp("2024-01-01") + pd.Timedelta(len(people) - 1, "D"))[:10]],
+    }
+    assert said["columns"]["email"] == {"kind": "personal", "format": "email", "locale": "en_US"}
     edited = file.read_text().replace("customer_id: {kind: identifier}", "customer_id: drop")
     assert edited != file.read_text()
     file.write_text(edited)
@@ -219,6 +228,9 @@ def test_inspect_writes_a_schema_file_that_training_obeys(synthgen, people, tmp_
     kinds = {column["name"]: column["kind"] for column in codec["schema"]["columns"]}
     assert "customer_id" not in kinds
     assert kinds["since"] == "date"
+    assert kinds["email"] == "personal"
+    made = [file for folder in ("r", "checkpoints") for file in (tmp_path / folder).rglob("*") if file.is_file()]
+    assert not any(b"lee@example" in file.read_bytes() for file in made)
 
 
 def test_wandb_logs_offline(synthgen, tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ import pytest
 
 from synthgen.data.files import read_data
 from synthgen.data.images.images import Images, write_images
-from synthgen.data.tables.sources import write_table
+from synthgen.data.tables.outputs import write_table
 from synthgen.errors import SynthgenError
 
 

@@ -8,7 +8,7 @@ from synthgen.data.images.images import Images
 from synthgen.data.images.module import ImageDataModule
 from synthgen.data.module import limited_rows, split_rows
 from synthgen.data.tables.module import TableDataModule
-from synthgen.data.tables.sources import write_table
+from synthgen.data.tables.outputs import write_table
 from synthgen.errors import SynthgenError
 
 SPLITS = [(0.2, 0.1), (0.0, 0.1), (0.3, 0.0), (0.0, 0.0), (0.5, 0.5)]

@@ -4,6 +4,7 @@ Every column is taken apart into simple parts by its form (`forms.py`), and ever
 continuous one or both (`variables.py`), which one model then learns jointly.
 """
 
+from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
@@ -13,13 +14,25 @@ import torch
 from torch import Tensor
 
 from synthgen.data.tables.conditions import MISSING, Wanted, cell_variables, given_cells
-from synthgen.data.tables.forms import form_of
+from synthgen.data.tables.forms import Form, form_of
 from synthgen.data.tables.stored import check_column
-from synthgen.data.tables.variables import Encoding, fit_variables, from_variables, scattered, to_codes, to_normal
+from synthgen.data.tables.variables import (
+    Encoding,
+    fit_variables,
+    from_variables,
+    log_slope,
+    normal_interval,
+    scattered,
+    to_codes,
+    to_normal,
+)
 from synthgen.errors import SynthgenError, nearest
-from synthgen.layout import TableLayout, TableSchema
+from synthgen.layout import Kind, TableLayout, TableSchema
 
 __all__ = ["MISSING", "TableCodec"]
+
+# Rows that are encoded and decoded at once.
+_BLOCK = 2**18
 
 
 class TableCodec:
@@ -47,7 +60,12 @@ class TableCodec:
     def __init__(self, schema: TableSchema, encodings: dict[str, tuple[Encoding, ...]]) -> None:
         self.schema = schema
         self.encodings = encodings
-        self._forms = {column.name: form_of(column) for column in schema}
+        # Of personal text, the first column of each format tells of one person of a row, the second of another.
+        persons: Counter[str | None] = Counter()
+        self._forms = {}
+        for column in schema:
+            self._forms[column.name] = form_of(column, persons[column.format])
+            persons[column.format] += 1
         # For each column, and each of its parts, the places of its discrete and its continuous variable.
         self._discrete: dict[str, list[int]] = {}
         self._continuous: dict[str, list[int]] = {}
@@ -110,37 +128,90 @@ class TableCodec:
         numerical = np.zeros((len(frame), self._width[0]), dtype=np.float32)
         categorical = np.zeros((len(frame), self._width[1]), dtype=np.int32)
         for name, form in self._forms.items():
-            parts = form.split(frame[name])
-            _fill(parts, seed=self.schema.names.index(name))
-            for values, part, encoding, j, k in self._variables(name, parts):
-                codes = to_codes(values, part, encoding) if encoding.cardinality else None
-                if codes is not None:
-                    categorical[:, j] = codes
-                if encoding.continuous:
-                    normal = to_normal(values.to_numpy(dtype=float, na_value=np.nan), encoding)
-                    numerical[:, k] = normal if codes is None else scattered(normal, codes, seed=k)
+            values = frame[name]
+            source = _sources(values, seed=self.schema.names.index(name)) if len(form.parts) > 1 else None
+            # A generator for each variable, which goes on from block to block: blocks draw what all rows at once would.
+            draws = {k: np.random.default_rng(k) for k in self._continuous[name] if k >= 0}
+            for rows in _blocks(len(frame)):
+                parts = _filled(form, values, rows, source)
+                for part_values, part, encoding, j, k in self._variables(name, parts):
+                    codes = to_codes(part_values, part, encoding) if encoding.cardinality else None
+                    if codes is not None:
+                        categorical[rows, j] = codes
+                    if encoding.continuous:
+                        normal = to_normal(part_values.to_numpy(dtype=float, na_value=np.nan), encoding)
+                        numerical[rows, k] = normal if codes is None else scattered(normal, codes, draws[k])
         return {"numerical": torch.from_numpy(numerical), "categorical": torch.from_numpy(categorical)}
+
+    def encode_outcomes(self, frame: pd.DataFrame) -> dict[str, Tensor]:
+        """Rows as the outcomes that they are among those which `decode` can give, for a model to tell how likely.
+
+        Returns:
+            What `encode` gives, and
+
+            - `numerical_within`, float64 of shape (rows, layout.numerical, 2): which values of a continuous variable
+              are decoded to the cell, as it is rounded; NaN of a number that is not.
+            - `numerical_told` and `categorical_told`, booleans: false of variables that say nothing of the cell, as it
+              is missing.
+            - `log_slope`, float64 of shape (rows,): what turns a density on the variables' scales into one in the units
+              of the numbers that are not rounded.
+
+        Raises:
+            SynthgenError: As for `encode`.
+        """
+        encoded = self.encode(frame)
+        rows = len(frame)
+        within = np.full((rows, self._width[0], 2), np.nan)
+        slope = np.zeros(rows)
+        told = {name: np.ones(tensor.shape, dtype=bool) for name, tensor in encoded.items()}
+        for name, form in self._forms.items():
+            parts = form.split(frame[name])
+            there = parts[0].notna().to_numpy() if parts else np.ones(rows, dtype=bool)
+            for place, (values, part, encoding, j, k) in enumerate(self._variables(name, parts)):
+                if place and j >= 0:
+                    told["categorical"][:, j] = there
+                if not encoding.continuous:
+                    continue
+                numbers = values.to_numpy(dtype=float, na_value=np.nan)
+                holds = there & (True if j < 0 else encoded["categorical"][:, j].numpy() == 0)
+                told["numerical"][:, k] = holds
+                if part.decimals is not None:
+                    within[holds, k] = normal_interval(numbers[holds], part.decimals, encoding)
+                else:
+                    slope[holds] += log_slope(numbers[holds], encoding)
+        return {
+            **encoded,
+            "numerical_within": torch.from_numpy(within),
+            **{f"{name}_told": torch.from_numpy(flags) for name, flags in told.items()},
+            "log_slope": torch.from_numpy(slope),
+        }
 
     def decode(self, encoded: dict[str, Tensor], start: int = 0, seed: int = 0) -> pd.DataFrame:
         """Tensors as rows: the inverse of `encode`, up to the resolution of the quantile knots.
 
         Args:
             encoded: As `encode` gives it.
-            start: Number of the first row in the sequence that `seed` names; identifiers are made of both.
+            start: Number of the first row in the sequence that `seed` names; identifiers and personal text are made
+                of both.
             seed: Of the sequence.
         """
-        numerical = encoded["numerical"].double().cpu().numpy()
-        categorical = encoded["categorical"].cpu().numpy()
-        n = len(numerical)
+        numerical, categorical = encoded["numerical"], encoded["categorical"].cpu().numpy()
         columns = {}
         for name, form in self._forms.items():
-            parts = [
-                from_variables(
-                    part, encoding, categorical[:, j] if j >= 0 else None, numerical[:, k] if k >= 0 else None, n
-                )
-                for _, part, encoding, j, k in self._variables(name, form.parts)
-            ]
-            columns[name] = form.join(parts, range(start, start + n), seed)
+            blocks = []
+            for rows in _blocks(len(numerical)):
+                parts = [
+                    from_variables(
+                        part,
+                        encoding,
+                        categorical[rows, j] if j >= 0 else None,
+                        numerical[rows, k].double().cpu().numpy() if k >= 0 else None,
+                        rows.stop - rows.start,
+                    )
+                    for _, part, encoding, j, k in self._variables(name, form.parts)
+                ]
+                blocks.append(form.join(parts, range(start + rows.start, start + rows.stop), seed))
+            columns[name] = _joined(blocks)
         return pd.DataFrame(columns)
 
     def encode_condition(self, condition: dict[str, Any] | pd.DataFrame, n: int) -> dict[str, Tensor]:
@@ -157,7 +228,7 @@ class TableCodec:
 
         Raises:
             SynthgenError: A column or a value that training never saw, a number out of the column's range, an
-                identifier, or a number of rows other than n.
+                identifier or personal text, or a number of rows other than n.
         """
         if isinstance(condition, pd.DataFrame):
             if len(condition) != n:
@@ -199,7 +270,7 @@ class TableCodec:
         """
         for name, value in condition.items():
             form = self._forms[str(name)]
-            if any(encoding.continuous for encoding in self.encodings[str(name)]):
+            if form.column.numerical or form.column.kind.moment or form.column.kind is Kind.DURATION:
                 cells = value.tolist() if isinstance(condition, pd.DataFrame) else [value] * len(frame)
                 frame[str(name)] = given_cells(form, cells, frame)
         return frame
@@ -246,12 +317,34 @@ class TableCodec:
         )
 
 
-def _fill(parts: list[pd.Series], seed: int) -> None:
-    """Gives all parts but the first, where a cell is missing, values of other rows, which say nothing."""
-    missing = parts[0].isna().to_numpy() if len(parts) > 1 else np.zeros(0, dtype=bool)
-    if missing.any() and not missing.all():
-        rows = np.random.default_rng(seed).choice(np.flatnonzero(~missing), missing.sum())
-        for i in range(1, len(parts)):
-            values = parts[i].to_numpy(copy=True)
-            values[missing] = values[rows]
-            parts[i] = pd.Series(values)
+def _blocks(n: int) -> list[slice]:
+    """Rows that are worked on at once, so that what that takes beside the table does not grow with it."""
+    return [slice(begin, min(begin + _BLOCK, n)) for begin in range(0, max(n, 1), _BLOCK)]
+
+
+def _joined(blocks: list[pd.Series]) -> pd.Series:
+    if len(blocks) == 1:
+        return blocks[0]
+    joined = pd.concat(blocks, ignore_index=True)
+    # Blocks of a choice may differ in what they choose from.
+    is_choice = isinstance(blocks[0].dtype, pd.CategoricalDtype)
+    return joined.astype("category") if is_choice and joined.dtype != blocks[0].dtype else joined
+
+
+def _sources(values: pd.Series, seed: int) -> np.ndarray | None:
+    """(rows,) places of cells that are there: of each such cell its own, of a missing one that of another row."""
+    missing = values.isna().to_numpy()
+    if not missing.any() or missing.all():
+        return None
+    source = np.arange(len(values))
+    source[missing] = np.random.default_rng(seed).choice(source[~missing], missing.sum())
+    return source
+
+
+def _filled(form: Form, values: pd.Series, rows: slice, source: np.ndarray | None) -> list[pd.Series]:
+    """The parts of some cells; where one is missing, all but the first are those of another row, and say nothing."""
+    block = values.iloc[rows]
+    if source is None:
+        return form.split(block)
+    parts = form.split(values.iloc[source[rows]])
+    return [parts[0].mask(block.isna().to_numpy()), *parts[1:]]

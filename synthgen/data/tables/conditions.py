@@ -33,7 +33,7 @@ def cell_variables(form: Form, encodings: Sequence[Encoding], cell: Any) -> list
     """What each part of a column is, for one wanted cell.
 
     Raises:
-        SynthgenError: A value that training never saw, or an identifier.
+        SynthgenError: A value that training never saw, an identifier, or personal text.
     """
     column = form.column
     if cell is MISSING:
@@ -41,8 +41,9 @@ def cell_variables(form: Form, encodings: Sequence[Encoding], cell: Any) -> list
         if not always and not (encodings and encodings[0].missing):
             raise SynthgenError(f"condition {column.name}: asks for a missing cell, but training saw none")
         return [(encodings[0].missing_code, None)] + [(None, None)] * (len(encodings) - 1)
-    if column.kind is Kind.IDENTIFIER:
-        raise SynthgenError(f"condition {column.name}: identifiers are made anew and cannot be asked for")
+    if column.kind.invented:
+        what = "identifiers are" if column.kind is Kind.IDENTIFIER else "personal text is"
+        raise SynthgenError(f"condition {column.name}: {what} made anew and cannot be asked for")
     if form.parts == (column,):
         return [_simple(column, encodings[0], cell)]
     if column.kind is Kind.CATEGORICAL and str(cell) not in form.by_text:  # type: ignore[attr-defined]
@@ -133,26 +134,41 @@ def _in_range(column: Column, number: float, found: str, expected: str) -> None:
     assert column.minimum is not None
     assert column.maximum is not None
     if not column.minimum <= number <= column.maximum:
-        raise SynthgenError(f"condition {column.name}: {found} is outside {expected}, the range that training saw")
+        raise SynthgenError(f"condition {column.name}: {found} is outside {expected}, the range of the column")
 
 
 def _simple(column: Column, encoding: Encoding, cell: Any) -> Wanted:
     values = column.categories if column.kind is Kind.CONSTANT else encoding.values
-    for code, value in enumerate(values):
-        if _same(value, cell):
-            return code + encoding.continuous, None
+    # The value itself comes before one that is written alike, such as 1 before "1".
+    for same in (_identical, _same):
+        for code, value in enumerate(values):
+            if same(value, cell):
+                return code + encoding.continuous, None
     try:
         number = float(cell) if column.numerical else 0.0
     except (TypeError, ValueError):
         raise SynthgenError(
             f"condition {column.name}: found {cell!r}, expected a number from {column.minimum:g} to {column.maximum:g}"
         ) from None
-    if not encoding.continuous:
+    if not encoding.continuous and not _widened(column, encoding):
         raise SynthgenError(
             f"condition {column.name}: training never saw {cell!r}; {nearest(cell, values, what='values are')}"
         )
     _in_range(column, number, f"{number:g}", f"{column.minimum:g} .. {column.maximum:g}")
+    if not encoding.continuous:
+        return int(to_codes(pd.Series([number]), column, encoding)[0]), None
     return 0, float(to_normal(np.array([number]), encoding)[0])
+
+
+def _widened(column: Column, encoding: Encoding) -> bool:
+    """Whether numbers go on beyond those that were seen, as a person said: the nearest one then stands for them."""
+    if not column.numerical or column.minimum is None or column.maximum is None:
+        return False
+    return column.minimum < encoding.values[0] or column.maximum > encoding.values[-1]
+
+
+def _identical(value: Any, cell: Any) -> bool:
+    return type(value) is type(cell) and value == cell
 
 
 def _same(value: Any, cell: Any) -> bool:

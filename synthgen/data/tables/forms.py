@@ -2,7 +2,8 @@
 
 Most columns are one part, themselves. A date is a week, a weekday and a time of day, so that a weekly rhythm is a
 column that a model can learn; a column of very many words is two digits of a code; whole numbers beyond 2^53, of which
-floats would lose digits, are counted from the smallest; an identifier is nothing but whether it is there.
+floats would lose digits, are counted from the smallest; an identifier, or personal text, is nothing but whether it is
+there.
 
 A missing cell is missing in the first part. Under it the others are values drawn from the column, which say nothing.
 """
@@ -16,8 +17,9 @@ import numpy as np
 import pandas as pd
 
 from synthgen.data.tables.identifiers import new_identifiers
+from synthgen.data.tables.invented import new_personal
 from synthgen.data.tables.moments import moment_parts, parts_moment, ticks_of, values_of
-from synthgen.data.tables.variables import dtype_named
+from synthgen.data.tables.variables import dtype_named, dtype_of
 from synthgen.errors import SynthgenError
 from synthgen.layout import RARE, Column, Kind
 
@@ -60,7 +62,7 @@ class Form(ABC):
         Args:
             parts: As `split` gives them.
             rows: Numbers of the rows in an endless sequence.
-            seed: Of the sequence; identifiers are made of both.
+            seed: Of the sequence; identifiers and personal text are made of both.
         """
 
     def _part(self, name: str, first: bool = False, kind: Kind = Kind.NUMERICAL, values: int = 0) -> Column:
@@ -71,12 +73,17 @@ class Form(ABC):
         return Column(f"{self.column.name}, {name}", kind, "float64", categories, None, None, decimals, missing_rate)
 
 
-def form_of(column: Column) -> Form:
-    """The form that a column's kind, range and number of values ask for."""
+def form_of(column: Column, person: int = 0) -> Form:
+    """The form that a column's kind, range and number of values ask for.
+
+    Args:
+        column: What is taken apart.
+        person: Of personal text, which person of a row it tells of.
+    """
     if column.kind.moment or column.kind is Kind.DURATION:
         return _Moments(column)
-    if column.kind is Kind.IDENTIFIER:
-        return _Flag(column)
+    if column.kind.invented:
+        return _Flag(column, person)
     if column.kind is Kind.CATEGORICAL and len(column.categories) > MANY:
         return _Digits(column)
     if column.kind is Kind.NUMERICAL and isinstance(column.minimum, int):
@@ -142,7 +149,7 @@ class _Digits(Form):
         places = (leading * self.base + last).clip(max=len(self.column.categories) - 1)
         places = np.where(np.isnan(places), len(self.column.categories), places).astype(int)
         words = np.array([*self.column.categories, None], dtype=object)
-        return pd.Series(words[places]).astype(dtype_named(self.column.dtype))
+        return pd.Series(words[places]).astype(dtype_of(self.column))
 
 
 class _Long(Form):
@@ -205,10 +212,11 @@ class _Moments(Form):
 
 
 class _Flag(Form):
-    """Identifiers: they are made anew, and what is learned is where they are missing."""
+    """Identifiers and personal text: they are made anew, and what is learned is where they are missing."""
 
-    def __init__(self, column: Column) -> None:
+    def __init__(self, column: Column, person: int) -> None:
         super().__init__(column)
+        self.person = person
         self.parts = (self._part("is there", True, Kind.CATEGORICAL, 1),) if column.missing_rate else ()
 
     def split(self, values: pd.Series) -> list[pd.Series]:
@@ -216,7 +224,10 @@ class _Flag(Form):
         return [_numbers(np.zeros(len(values)), missing)] if self.parts else []
 
     def join(self, parts: list[pd.Series], rows: range, seed: int) -> pd.Series:
-        made = new_identifiers(self.column, rows, seed)
+        if self.column.kind is Kind.PERSONAL:
+            made = new_personal(self.column, rows, seed, self.person)
+        else:
+            made = new_identifiers(self.column, rows, seed, self.person)
         if parts:
             made = made.mask(parts[0].isna().to_numpy())
         return made.astype(dtype_named(self.column.dtype))

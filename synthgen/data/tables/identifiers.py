@@ -15,12 +15,14 @@ UUID = "uuid4"
 WRITTEN = re.compile(r"(?P<before>[^{}]*)\{n:(?P<width>\d{1,2})\}(?P<after>[^{}]*)")
 # Fewer different values may be numbers or words that happen not to repeat.
 _LEAST = 20
+# Beyond it there is no room for new ones.
+_MOST = 2**62
 _NAMED = re.compile(r"(^|[_\W])(?i:id|key|uuid|guid)$|[_\W](?i:nr|nbr|no|number)$|[a-z](Id|ID|Key|Nr|No)$")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _NUMBERED = r"^([^\d{}]*)(\d{1,15})([^\d{}]*)$"
 
 
-def identifier_format(name: str, present: pd.Series, named: bool = False) -> tuple[str, int] | None:
+def identifier_format(name: str, different: pd.Series, cells: int | None = None) -> tuple[str, int] | None:
     """How a column of unique keys is written, and the largest number in use; None where it is none.
 
     Whole numbers are keys only where the column's name says so: others may be amounts that do not repeat. Text is one
@@ -28,16 +30,18 @@ def identifier_format(name: str, present: pd.Series, named: bool = False) -> tup
 
     Args:
         name: The column's.
-        present: Its cells, without missing ones.
-        named: Whether a person has said that it is one, whatever its name and number of values.
+        different: Its different cells, without missing ones.
+        cells: How many there are of them, with those that repeat; None where a person has said that they are keys,
+            whatever the column's name and number of values.
     """
-    if not named and (len(present) < _LEAST or not present.is_unique):
+    if cells is not None and not _LEAST <= cells == len(different):
         return None
-    if pd.api.types.is_integer_dtype(present):
-        return ("{n:1}", int(present.max())) if named or _NAMED.search(name) else None
-    if not all(isinstance(value, str) for value in present.iloc[:_LEAST]):
+    if pd.api.types.is_integer_dtype(different):
+        counts = len(different) > 0 and different.min() >= 0 and different.max() < _MOST
+        return ("{n:1}", int(different.max())) if counts and (cells is None or _NAMED.search(name)) else None
+    if not all(isinstance(value, str) for value in different.iloc[:_LEAST]):
         return None
-    text = present.astype("str")
+    text = different.astype("str")
     if text.iloc[:_LEAST].map(lambda value: bool(_UUID.fullmatch(value))).all():
         return (UUID, 0) if text.str.fullmatch(_UUID.pattern).all() else None
     if not re.match(_NUMBERED, text.iloc[0]):
@@ -55,13 +59,23 @@ def identifier_format(name: str, present: pd.Series, named: bool = False) -> tup
     return f"{before.iloc[0]}{{n:{width}}}{after.iloc[0]}", int(numbers.astype("int64").max())
 
 
-def new_identifiers(column: Column, rows: range, seed: int) -> pd.Series:
+def new_identifiers(column: Column, rows: range, seed: int, which: int) -> pd.Series:
     """Keys of the form that real ones have: numbers that go on after the largest in use, or random UUIDs.
 
     Row i has the same key in whatever part of the sequence it is drawn; no real key comes back, and none twice.
+
+    Args:
+        column: Of identifiers.
+        rows: Numbers of the rows in an endless sequence.
+        seed: Of the sequence.
+        which: Number of the column among those of the same format, each of which has UUIDs of its own.
     """
     if column.format == UUID:
-        bits = np.random.Philox(key=[seed, 0], counter=rows.start).random_raw(4 * len(rows)).reshape(-1, 4)[:, :2]
+        bits = (
+            np.random.Philox(key=[seed % 2**64, which], counter=rows.start)
+            .random_raw(4 * len(rows))
+            .reshape(-1, 4)[:, :2]
+        )
         made = [str(uuid.UUID(int=int(a) << 64 | int(b), version=4)) for a, b in bits]
         return pd.Series(made, dtype="object")
     assert isinstance(column.format, str)

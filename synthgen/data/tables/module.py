@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -88,8 +89,7 @@ class TableDataModule(DataModule):
         """
         if self._loaded:
             return
-        frame = self.read()
-        frame = frame.iloc[limited_rows(len(frame), self.limit, self.seed)]
+        frame = self._limited()
         groups = np.arange(len(frame))
         if self.split_by is not None:
             if self.split_by not in frame.columns:
@@ -122,6 +122,13 @@ class TableDataModule(DataModule):
                     )
             self.holdout = self.holdout[self.codec.schema.names]
         self._loaded = True
+
+    def _limited(self) -> pd.DataFrame:
+        """The rows that are to be split; a source that can take some of its rows by itself does."""
+        if self.limit is not None and self.path is not None and "limit" in signature(self.source).parameters:
+            return self.source(self.path, limit=self.limit, seed=self.seed)
+        frame = self.read()
+        return frame.iloc[limited_rows(len(frame), self.limit, self.seed)]
 
     @property
     def fingerprint(self) -> str:

@@ -1,7 +1,10 @@
 """Points in time and lengths of it: how they are recognised, counted in whole units, and written back as they were."""
 
 import datetime
+import re
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -39,7 +42,7 @@ def recognise(present: pd.Series) -> tuple[Kind, str | None] | None:
     """The kind of a column of dates, times or durations and how its text is written; None where it is none.
 
     Args:
-        present: Cells, without missing ones.
+        present: Different cells, without missing ones.
     """
     dtype = present.dtype
     if pd.api.types.is_timedelta64_dtype(dtype) or str(dtype).startswith("duration["):
@@ -52,12 +55,13 @@ def recognise(present: pd.Series) -> tuple[Kind, str | None] | None:
         return None
     if pd.api.types.is_object_dtype(dtype) and all(type(value) is datetime.date for value in present):
         return Kind.DATE, None
-    if not all(isinstance(value, str) for value in present.iloc[:100]):
+    if pd.api.types.infer_dtype(present) != "string":
         return None
-    # A look at a few cells rules out nearly every column of words, and nearly every format.
-    different = present.iloc[:1000].unique()
+    # A look at one cell, then at a few, rules out nearly every column of words, and nearly every format.
+    if not re.match(r"\d+[-./:]\d", present.iloc[0]):
+        return None
     for kind, written in _FORMATS:
-        if _written_so(different[:20], written) and _written_so(present.unique(), written):
+        if _written_so(present.iloc[:20], written) and _written_so(present, written):
             return kind, written
     return None
 
@@ -76,8 +80,8 @@ def kind_written(written: str) -> Kind:
 
 def unit_of(values: pd.Series, column: Column) -> tuple[str, int, int]:
     """The coarsest unit that writes every value, and the earliest and the latest in it."""
-    finest = "ns" if column.format is None else "us"
-    ticks, missing = ticks_of(values, Column(column.name, column.kind, column.dtype, format=column.format, unit=finest))
+    finest = _finest(column)
+    ticks, missing = ticks_of(values, replace(column, unit=finest))
     ticks = ticks[~missing]
     if column.kind in (Kind.DATE, Kind.DATETIME):
         days = ticks.astype(f"datetime64[{finest}]")
@@ -124,8 +128,9 @@ def ticks_of(values: pd.Series, column: Column) -> tuple[np.ndarray, np.ndarray]
     unit = str(column.unit)
     missing = values.isna().to_numpy()
     if column.kind is Kind.DURATION:
-        lengths = pd.to_timedelta(values).to_numpy(dtype="timedelta64[ns]")
-        return np.where(missing, 0, lengths.astype(np.int64) // (UNITS["ns"] // UNITS[unit])), missing
+        finest = _finest(column)
+        lengths = _exact(pd.to_timedelta(values).to_numpy(dtype=f"timedelta64[{_own_unit(values)}]"), finest, column)
+        return np.where(missing, 0, lengths // (UNITS[finest] // UNITS[unit])), missing
     if column.format is not None:
         # Text repeats more often than not, and reading it is what takes time.
         codes, different = pd.factorize(values)
@@ -144,14 +149,41 @@ def ticks_of(values: pd.Series, column: Column) -> tuple[np.ndarray, np.ndarray]
             raise SynthgenError(f"column {column.name!r}: expected dates: {str(error).splitlines()[0]}") from None
         if isinstance(read.dtype, pd.ArrowDtype):
             zone = zone_of(column)
-            read = read.astype(pd.DatetimeTZDtype(tz=zone) if zone else np.dtype("datetime64[ns]"))
+            own = _own_unit(values)
+            read = read.astype(pd.DatetimeTZDtype(own, zone) if zone else np.dtype(f"datetime64[{own}]"))
         if read.dt.tz is not None:
             read = (read.dt.tz_convert(zone_of(column)) if zone_of(column) else read).dt.tz_localize(None)
         moments = read.to_numpy()
-    counted = moments.astype(f"datetime64[{unit}]").astype(np.int64)
+    counted = _exact(moments, unit, column)
     if column.kind is Kind.TIME:
         counted = counted % UNITS[unit]
     return np.where(missing, 0, counted), missing
+
+
+def _own_unit(values: pd.Series) -> Any:
+    """The unit that a dtype counts in; of those that name none, one that every value has room in."""
+    named = re.search(r"\[(s|ms|us|ns)[\],]", str(values.dtype))
+    return named[1] if named else "us"
+
+
+def _finest(column: Column) -> str:
+    """The finest unit that a column can have: nanoseconds reach from 1677 to 2262 and no farther."""
+    return "ns" if "[ns" in column.dtype else "us"
+
+
+def _exact(moments: np.ndarray, unit: str, column: Column) -> np.ndarray:
+    """Whole units of moments or of lengths.
+
+    Raises:
+        SynthgenError: There is no room for one in 64 bits.
+    """
+    kind = moments.dtype.kind
+    counted = moments.astype(f"{kind}8[{unit}]")
+    own = np.datetime_data(moments.dtype)[0]
+    there = ~np.isnat(moments)
+    if own in UNITS and UNITS[own] < UNITS[unit] and (counted[there].astype(moments.dtype) != moments[there]).any():
+        raise SynthgenError(f"column {column.name!r}: found times farther away than {unit} reach in 64 bits")
+    return counted.astype(np.int64)
 
 
 def values_of(parts: Sequence[np.ndarray], column: Column) -> pd.Series:
@@ -204,8 +236,8 @@ def zone_of(column: Column) -> str | None:
     return inside.partition(",")[2].strip().removeprefix("tz=") or None
 
 
-def _written_so(different: Sequence[str] | np.ndarray, written: str) -> bool:
+def _written_so(different: pd.Series, written: str) -> bool:
     """Whether every text is a date that this format, and no other spelling of it, writes."""
-    texts = pd.Series(different, dtype="object")
+    texts = different.astype("object")
     read = pd.to_datetime(texts, format=written, errors="coerce")
     return bool(read.notna().all() and (read.dt.strftime(written) == texts).all())

@@ -1,29 +1,29 @@
 """What the columns of a real table are, inferred from the table itself."""
 
-import datetime
 import warnings
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from synthgen.data.tables.cells import Cells
 from synthgen.data.tables.forms import EXACT
 from synthgen.data.tables.identifiers import identifier_format
+from synthgen.data.tables.invented import FORMATS, LOCALE, digits_held
 from synthgen.data.tables.moments import kind_written, recognise, ticks_of, unit_of
+from synthgen.data.tables.personal import NUMERIC, personal_format
+from synthgen.data.tables.ranges import with_range
 from synthgen.data.tables.wishes import DROP, Wishes
 from synthgen.errors import SynthgenError, nearest
 from synthgen.layout import MAX_MEASURED, RARE, Column, Kind, TableSchema
 
-__all__ = ["MAX_CATEGORIES", "infer_schema", "is_free_text", "measured_schema", "moment_column"]
+__all__ = ["infer_schema", "measured_schema", "moment_column", "unmeasured"]
 
-MAX_CATEGORIES = 1_000_000
 # Free text: so many cells, more than half of them different, of so many characters or words on average.
 _MIN_TEXTS = 100
 _LONG_TEXT = 25
 _LONG_WORDS = 4
-_MAX_DECIMALS = 12
 
 
 def infer_schema(
@@ -31,10 +31,11 @@ def infer_schema(
 ) -> TableSchema:
     """Infers what each column holds, but for what a person says of it.
 
-    Dates, times and durations are recognised by their dtype or, in text, by a format that writes every cell; unique
-    keys by their name and form; other numbers are numerical (with their precision and range), True and False boolean,
-    everything else categorical. A column with one value, or none, is constant: it is kept and comes back as it was.
-    Free text, of which a model would learn nothing but to copy it, is left out with a warning.
+    Dates, times and durations are recognised by their dtype or, in text, by a format that writes every cell; personal
+    text by its form, or by the column's name and its form; unique keys by their name and form; other numbers are
+    numerical (with their precision and range), True and False boolean, everything else categorical. A column with
+    one value, or none, is constant: it is kept and comes back as it was. Free text, of which a model would learn
+    nothing but to copy it, is left out with a warning.
 
     Args:
         frame: Real data, one row a record.
@@ -57,19 +58,24 @@ def infer_schema(
         wish = wanted.columns.get(name, {})
         if wish.get("kind") == DROP:
             continue
-        column = _wished(name, frame.iloc[:, i], wish, f"{wanted.where}: column {name!r}") if wish else None
+        cells = Cells(name, frame.iloc[:, i])
+        where = f"{wanted.where}: column {name!r}"
+        column = _wished(cells, wish, where) if wish else None
         if column is None:
-            values = frame.iloc[:, i]
-            if name != target and "kind" not in wish and is_free_text(values):
-                warnings.warn(f"column {name!r}: free text is left out; give it a kind in a schema file", stacklevel=3)
-                continue
-            column = _infer_column(name, values, as_measured=name == target)
+            column = _infer_column(cells) if name != target else _simple_column(cells)
+        if column is None:
+            warnings.warn(
+                f"column {name!r}: free text is left out; in a schema file `kind: categorical` learns every text as a "
+                "word, `{kind: personal, format: text}` invents others, `kind: drop` leaves it out and says nothing",
+                stacklevel=3,
+            )
+            continue
         if rare_below > 1:
-            column = _without_rare(column, frame.iloc[:, i], rare_below)
+            column = _without_rare(column, cells.values, rare_below)
         columns.append(column)
     if not columns:
         raise SynthgenError("no column is left to learn from: all of them are free text or dropped")
-    return TableSchema(tuple(columns), target)
+    return TableSchema(tuple(_in_one_locale(columns)), target)
 
 
 def measured_schema(frame: pd.DataFrame, target: str | None = None) -> TableSchema:
@@ -89,7 +95,7 @@ def measured_schema(frame: pd.DataFrame, target: str | None = None) -> TableSche
         if (infinite := _infinite(values)).any():
             warnings.warn(f"column {name!r}: {infinite.sum()} infinite values count as missing", stacklevel=3)
             values = values.mask(infinite)
-        column = _simple_column(name, values)
+        column = _simple_column(Cells(name, values))
         if len(column.categories) > MAX_MEASURED:
             raise SynthgenError(
                 f"column {name!r}: found {len(column.categories):,} different words in {len(values):,} rows, which "
@@ -99,16 +105,14 @@ def measured_schema(frame: pd.DataFrame, target: str | None = None) -> TableSche
     return TableSchema(tuple(columns), target)
 
 
-def is_free_text(values: pd.Series) -> bool:
-    """Whether a column is many different long texts."""
-    if not (pd.api.types.is_string_dtype(values.dtype) or values.dtype == object):
-        return False
-    present = values.dropna()
-    if len(present) < _MIN_TEXTS or (values.dtype == object and not all(isinstance(value, str) for value in present)):
-        return False
-    sample = present.iloc[:10_000].astype("str")
-    long = sample.str.len().mean() >= _LONG_TEXT or sample.str.count(" ").mean() >= _LONG_WORDS - 1
-    return bool(long and sample.nunique() > len(sample) / 2 and present.nunique() > len(present) / 2)
+def unmeasured(name: str, values: pd.Series) -> str | None:
+    """Of what words a column is that no metric shall see, let alone print; None where it may be measured."""
+    cells = Cells(name, values)
+    if personal_format(name, cells.different, len(cells.present)) is not None:
+        return "personal text"
+    if identifier_format(name, cells.different, len(cells.present)) is not None:
+        return "identifiers"
+    return "free text" if _is_free_text(cells) else None
 
 
 def _names(frame: pd.DataFrame) -> list[str]:
@@ -127,28 +131,49 @@ def _infinite(values: pd.Series) -> np.ndarray:
     return np.isinf(values.to_numpy(dtype=float, na_value=np.nan))
 
 
-def _infer_column(name: str, values: pd.Series, as_measured: bool = False) -> Column:
-    if (infinite := _infinite(values)).any():
+def _infer_column(cells: Cells) -> Column | None:
+    """What a column is; None where it is free text."""
+    if (infinite := _infinite(cells.values)).any():
         raise SynthgenError(
-            f"column {name!r}: found {infinite.sum():,} infinite values, expected numbers; make them missing, or a "
-            "number beyond the others"
+            f"column {cells.name!r}: found {infinite.sum():,} infinite values, expected numbers; make them missing, or "
+            "a number beyond the others"
         )
-    present = values.dropna()
-    if values.dtype == object and not all(type(value) is datetime.date for value in present):
-        _check_types(name, present)
-    missing_rate = 1 - len(present) / len(values)
-    if as_measured or present.nunique() + (missing_rate > 0) <= 1:
-        return _simple_column(name, values)
-    if (recognised := recognise(present)) is not None:
-        return moment_column(name, values, *recognised)
-    if (key := identifier_format(name, present)) is not None:
-        return Column(name, Kind.IDENTIFIER, str(values.dtype), (), None, key[1], None, missing_rate, key[0])
-    return _simple_column(name, values)
+    is_choice = isinstance(cells.values.dtype, pd.CategoricalDtype)
+    recognised = None if is_choice or not len(cells.present) else recognise(cells.different)
+    # One text is kept as it is, one moment as a moment.
+    if recognised is not None and not (cells.constant and recognised[1]):
+        return moment_column(cells.column(recognised[0], format=recognised[1]), cells.values)
+    if cells.constant:
+        return _simple_column(cells)
+    if (written := personal_format(cells.name, cells.different, len(cells.present))) is not None:
+        return cells.column(Kind.PERSONAL, format=written)
+    if (key := identifier_format(cells.name, cells.different, len(cells.present))) is not None:
+        return cells.column(Kind.IDENTIFIER, format=key[0], maximum=key[1])
+    return None if _is_free_text(cells) else _simple_column(cells)
 
 
-def moment_column(name: str, values: pd.Series, kind: Kind, written: str | None) -> Column:
-    """A column of dates, times or durations, of which `recognise` has found kind and format."""
-    bare = Column(name, kind, str(values.dtype), format=written, missing_rate=float(values.isna().mean()))
+def _is_free_text(cells: Cells) -> bool:
+    """Whether a column is many different long texts."""
+    if len(cells.present) < _MIN_TEXTS or len(cells.different) <= len(cells.present) / 2:
+        return False
+    is_choice = isinstance(cells.values.dtype, pd.CategoricalDtype)
+    if is_choice or pd.api.types.infer_dtype(cells.different) != "string":
+        return False
+    look = cells.present.iloc[:10_000].astype("str")
+    long = look.str.len().mean() >= _LONG_TEXT or look.str.count(" ").mean() >= _LONG_WORDS - 1
+    return bool(long and look.nunique() > len(look) / 2)
+
+
+def _in_one_locale(columns: list[Column]) -> list[Column]:
+    """The columns, of which those of personal text that name no locale take that of the first one that does."""
+    said = next((column.locale for column in columns if column.locale is not None), LOCALE)
+    return [
+        replace(column, locale=column.locale or said) if column.kind is Kind.PERSONAL else column for column in columns
+    ]
+
+
+def moment_column(bare: Column, values: pd.Series) -> Column:
+    """A column of dates, times or durations of known kind and format, with its unit and range."""
     unit, earliest, latest = unit_of(values, bare)
     return replace(bare, unit=unit, minimum=earliest, maximum=latest)
 
@@ -164,7 +189,12 @@ def _without_rare(column: Column, values: pd.Series, least: int) -> Column:
         if pd.api.types.is_numeric_dtype(values):
             raise SynthgenError(f"column {column.name!r}: numbers have no word for rare ones; make it numerical")
         kept = [value for value in column.categories if value in common]
-        return replace(column, categories=(*kept, RARE) if RARE not in kept else tuple(kept))
+        levels = [value for value in column.levels if value in common and value != RARE]
+        return replace(
+            column,
+            categories=(*kept, RARE) if RARE not in kept else tuple(kept),
+            levels=(*levels, RARE) if levels else (),
+        )
     if column.kind.moment or column.kind is Kind.DURATION:
         ticks, missing = ticks_of(values, column)
         numbers = ticks[~missing]
@@ -174,7 +204,14 @@ def _without_rare(column: Column, values: pd.Series, least: int) -> Column:
         return column
     ends = [np.partition(numbers, k)[part].tolist() for k, part in _ends(len(numbers), least)]
     low, high = (sum(end) / len(end) if isinstance(column.minimum, float) else sum(end) // len(end) for end in ends)
-    return replace(column, minimum=low, maximum=high)
+    if column.decimals is not None:
+        low, high = round(low, column.decimals), round(high, column.decimals)
+    # What a person says beyond all of them was not learned from any.
+    return replace(
+        column,
+        minimum=low if column.minimum == min(ends[0]) else column.minimum,
+        maximum=high if column.maximum == max(ends[1]) else column.maximum,
+    )
 
 
 def _ends(n: int, least: int) -> list[tuple[int, slice]]:
@@ -183,92 +220,72 @@ def _ends(n: int, least: int) -> list[tuple[int, slice]]:
     return [(least - 1, slice(0, least)), (n - least, slice(n - least, n))]
 
 
-def _simple_column(name: str, values: pd.Series) -> Column:
-    present = values.dropna()
-    if values.dtype == object:
-        _check_types(name, present)
-    missing_rate = 1 - len(present) / len(values)
-    described: dict[str, Any] = {"name": name, "dtype": str(values.dtype), "missing_rate": missing_rate}
-    if present.nunique() + (missing_rate > 0) <= 1:
-        return Column(kind=Kind.CONSTANT, categories=_categories(name, present), **described)
-    if pd.api.types.is_bool_dtype(present) or all(isinstance(value, bool) for value in present):
-        return Column(kind=Kind.BOOLEAN, categories=_categories(name, present), **described)
+def _simple_column(cells: Cells) -> Column:
+    values, different = cells.values, cells.different
+    if cells.constant:
+        return cells.column(Kind.CONSTANT, categories=cells.categories())
+    if pd.api.types.is_bool_dtype(different) or pd.api.types.infer_dtype(different) == "boolean":
+        return cells.column(Kind.BOOLEAN, categories=cells.categories())
     if pd.api.types.is_numeric_dtype(values):
-        low, high = present.min(), present.max()
+        low, high = different.min(), different.max()
         # Beyond 2^53 a float would lose digits.
         exact = pd.api.types.is_integer_dtype(values) and max(abs(int(low)), abs(int(high))) > EXACT
-        return Column(
-            kind=Kind.NUMERICAL,
-            minimum=int(low) if exact else float(low),
-            maximum=int(high) if exact else float(high),
-            decimals=_decimals(present),
-            **described,
-        )
-    categories = _categories(name, present)
-    if len(categories) > MAX_CATEGORIES:
-        raise SynthgenError(
-            f"column {name!r}: found {len(categories):,} different words in {len(values):,} rows; expected at most "
-            f"{MAX_CATEGORIES:,}: drop the column"
-        )
-    return Column(kind=Kind.CATEGORICAL, categories=categories, **described)
+        ends = (int(low), int(high)) if exact else (float(low), float(high))
+        return cells.column(Kind.NUMERICAL, minimum=ends[0], maximum=ends[1], decimals=cells.decimals())
+    return cells.column(Kind.CATEGORICAL, categories=cells.categories())
 
 
-def _wished(name: str, values: pd.Series, wish: dict[str, Any], where: str) -> Column | None:
-    """The column that a schema file describes; None where it says nothing of the kind and inference holds."""
-    kind = Kind(wish["kind"]) if "kind" in wish else None
-    written = wish.get("format")
-    if kind is None and written is None and not ({"decimals", "range"} & set(wish)):
-        return None
-    present = values.dropna()
-    missing_rate = 1 - len(present) / len(values)
-    if kind is Kind.IDENTIFIER:
-        key = identifier_format(name, present, named=True)
-        if key is None:
-            raise SynthgenError(f"{where}: kind: these are no identifiers of one form; expected numbered ones or UUIDs")
-        return Column(name, kind, str(values.dtype), (), None, key[1], None, missing_rate, key[0])
-    if kind is Kind.CATEGORICAL:
-        bare = Column(name, kind, str(values.dtype), _categories(name, present), missing_rate=missing_rate)
-        return bare if len(bare.categories) + (missing_rate > 0) > 1 else _simple_column(name, values)
-    if written is not None or (kind is not None and (kind.moment or kind is Kind.DURATION)):
-        found = (kind or kind_written(written), written) if written is not None else recognise(present)
-        if found is None or (kind is not None and found[0] is not kind):
-            raise SynthgenError(f"{where}: kind: found {values.dtype}, expected a {kind}; say its format")
-        return moment_column(name, values, *found)
-    column = _infer_column(name, values, as_measured=kind is not None)
-    if kind is not None and column.kind is not kind:
-        raise SynthgenError(f"{where}: kind: found a {column.kind} column, expected {kind}")
-    if {"decimals", "range"} & set(wish):
-        if column.kind is not Kind.NUMERICAL:
-            raise SynthgenError(f"{where}: decimals and range are for numerical columns, found {column.kind}")
-        low, high = wish.get("range", (column.minimum, column.maximum))
-        outside = (present < low) | (present > high)
-        if outside.any():
-            raise SynthgenError(f"{where}: range: found {present[outside].iloc[0]}, expected {low:g} .. {high:g}")
-        column = replace(column, decimals=wish.get("decimals", column.decimals))
+def _wished(cells: Cells, wish: dict[str, Any], where: str) -> Column | None:
+    """The column that a schema file describes; None where it is free text of which the file says nothing else."""
+    column = _of_wished_kind(cells, wish, where)
+    found = "free text" if column is None else f"a {column.kind} column"
+    if "locale" in wish:
+        if column is None or column.kind is not Kind.PERSONAL:
+            raise SynthgenError(f"{where}: locale: found {found}; where it is personal text, say kind and format")
+        column = replace(column, locale=wish["locale"])
+    if "decimals" in wish:
+        if column is None or column.kind is not Kind.NUMERICAL:
+            raise SynthgenError(f"{where}: decimals: is for numerical columns, found {found}")
+        column = replace(column, decimals=wish["decimals"])
+    if "range" in wish:
+        if column is None:
+            raise SynthgenError(f"{where}: range: is for numbers, dates, times and durations, found {found}")
+        column = with_range(column, wish["range"], where)
     return column
 
 
-def _categories(name: str, present: pd.Series) -> tuple[str | int | float | bool, ...]:
-    """Sorted distinct values as plain Python scalars: numbers before words."""
-    values = [value.item() if isinstance(value, np.generic) else value for value in present.unique().tolist()]
-    _check_types(name, values)
-    return tuple(sorted(values, key=lambda value: (isinstance(value, str), value)))
+def _of_wished_kind(cells: Cells, wish: dict[str, Any], where: str) -> Column | None:
+    kind = Kind(wish["kind"]) if "kind" in wish else None
+    written = wish.get("format")
+    if kind is Kind.PERSONAL:
+        return _wished_personal(cells, wish, where)
+    if kind is Kind.IDENTIFIER:
+        key = identifier_format(cells.name, cells.different)
+        if key is None:
+            raise SynthgenError(f"{where}: kind: these are no identifiers of one form; expected numbered ones or UUIDs")
+        return cells.column(kind, format=key[0], maximum=key[1])
+    if kind is Kind.CATEGORICAL:
+        return _simple_column(cells) if cells.constant else cells.column(kind, categories=cells.categories())
+    if written is not None or (kind is not None and (kind.moment or kind is Kind.DURATION)):
+        found = (kind or kind_written(written), written) if written is not None else recognise(cells.different)
+        if found is None or (kind is not None and found[0] is not kind):
+            raise SynthgenError(f"{where}: kind: found {cells.values.dtype}, expected a {kind}; say its format")
+        return moment_column(cells.column(found[0], format=found[1]), cells.values)
+    column = _infer_column(cells) if kind is None else _simple_column(cells)
+    if kind is not None and column is not None and column.kind is not kind:
+        raise SynthgenError(f"{where}: kind: found a {column.kind} column, expected {kind}")
+    return column
 
 
-def _check_types(name: str, values: Iterable[Any]) -> None:
-    for value in values:
-        if not isinstance(value, str | int | float | bool | np.number | np.bool_):
-            raise SynthgenError(
-                f"column {name!r}: found a value of type {type(value).__name__}; expected text, numbers or booleans"
-            )
-
-
-def _decimals(present: pd.Series) -> int | None:
-    """Fewest digits after the point that write every number to its own precision; None when 12 are not enough."""
-    numbers = present.drop_duplicates().to_numpy(dtype=float)
-    # Some units in the last place: what a sum or a product may have added.
-    tolerance = np.abs(numbers) * (1e-6 if present.dtype == "float32" else 1e-14)
-    for digits in range(_MAX_DECIMALS + 1):
-        if (np.abs(np.round(numbers, digits) - numbers) <= tolerance).all():
-            return digits
-    return None
+def _wished_personal(cells: Cells, wish: dict[str, Any], where: str) -> Column:
+    written = wish.get("format") or personal_format(cells.name, cells.different, len(cells.present))
+    if written is None:
+        raise SynthgenError(f"{where}: format: this is no known form of personal text; say one of {', '.join(FORMATS)}")
+    dtype = cells.values.dtype
+    if pd.api.types.is_numeric_dtype(dtype):
+        fits = written in NUMERIC and digits_held(dtype) > 0
+    else:
+        fits = pd.api.types.infer_dtype(cells.different) in ("string", "mixed", "empty")
+    if not fits:
+        raise SynthgenError(f"{where}: format: found {dtype}, expected text of a {written}")
+    return cells.column(Kind.PERSONAL, format=written, locale=wish.get("locale"))

@@ -1,41 +1,87 @@
 """Where real tables come from. A source is a function that returns one DataFrame, one row a record."""
 
-import gzip
+import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset  # makes pa.dataset
 
+from synthgen.data.module import limited_rows
 from synthgen.data.tables.delimited import COMPRESSIONS, DELIMITED, read_csv, unique_names
 from synthgen.errors import SynthgenError
-from synthgen.files import existing_file, replacing
+from synthgen.files import existing_file
 
-__all__ = ["check_table_output", "is_table_folder", "randhie", "read_parquet", "read_table", "to_frame", "write_table"]
+__all__ = ["is_table_folder", "randhie", "read_parquet", "read_table", "to_frame"]
 
 _PARQUET = (".parquet", ".pq")
-_OUTPUTS = (".csv", ".csv.gz", *_PARQUET)
 
 
-def read_parquet(path: str) -> pd.DataFrame:
+def read_parquet(path: str, limit: int | None = None, seed: int = 0) -> pd.DataFrame:
     """Reads a Parquet file, or a folder of them, whose sub-folders such as `year=2024` are a column.
 
+    With a limit, memory holds some row groups and the rows that are taken, however much there is.
+
+    Args:
+        path: Of the file or the folder.
+        limit: Number of rows to take, drawn by `seed`; by default all of them.
+        seed: Of that draw.
+
     Raises:
-        SynthgenError: The file is missing, is not Parquet, or holds no row.
+        SynthgenError: The file is missing, is not Parquet, holds no row, or more than memory does.
     """
     file = Path(path).expanduser() if is_table_folder(path) else existing_file(path)
     try:
-        if file.is_dir():
-            frame = pa.dataset.dataset(file, format="parquet", partitioning="hive").to_table().to_pandas()
-        else:
-            frame = pd.read_parquet(file)
+        found = pa.dataset.dataset(file, format="parquet", partitioning="hive")
+        rows, size = _extent(found)
+        fits = limit is not None or size < _memory()
+        if limit is not None and limit < rows:
+            frame = _taken(found, limited_rows(rows, limit, seed)).to_pandas()
+        elif fits:
+            # By itself a file is read with its own index, and no folder above it is a column.
+            frame = found.to_table().to_pandas() if file.is_dir() else pd.read_parquet(file)
+    except SynthgenError:
+        raise
     except Exception as error:  # pyarrow raises OSError, ArrowInvalid and others for one and the same fault
         raise SynthgenError(f"{file}: not a Parquet file: {str(error).splitlines()[0]}") from None
+    if not fits:
+        raise SynthgenError(
+            f"{file}: found {rows:,} rows of {size / 2**30:,.0f} GiB, more than this machine's memory of "
+            f"{_memory() / 2**30:.0f} GiB; data.limit={int(rows * _memory() / size) // 4} learns from so many, drawn "
+            "by data.seed"
+        )
     unique_names([str(name) for name in frame.columns], file)
     if frame.empty:
         raise SynthgenError(f"{file}: found {frame.shape[1]} columns and no row; expected rows")
     return frame
+
+
+def _extent(dataset: Any) -> tuple[int, int]:
+    """Rows and uncompressed bytes of a data set, of what its files say of themselves."""
+    rows = size = 0
+    for fragment in dataset.get_fragments():
+        rows += fragment.metadata.num_rows
+        size += sum(fragment.metadata.row_group(i).total_byte_size for i in range(fragment.metadata.num_row_groups))
+    return rows, size
+
+
+def _memory() -> int:
+    """Bytes of this machine's memory."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _taken(dataset: Any, rows: np.ndarray) -> Any:
+    """Some rows of a data set, in order, read in one pass."""
+    parts, low, begin = [], 0, 0
+    # One row group or two at a time: by default a dozen are read ahead.
+    for batch in dataset.to_batches(batch_readahead=1, fragment_readahead=1, use_threads=False):
+        end = int(np.searchsorted(rows, begin + len(batch), side="left"))
+        if end > low:
+            parts.append(batch.take(pa.array(rows[low:end] - begin)))
+        low, begin = end, begin + len(batch)
+    return pa.Table.from_batches(parts)
 
 
 def is_table_folder(path: str | Path) -> bool:
@@ -66,31 +112,6 @@ def to_frame(data: Any) -> Any:
         data = data.collect() if hasattr(data, "collect") else data  # a lazy one
         data = data.to_arrow()
     return data.to_pandas() if isinstance(data, pa.Table) else data
-
-
-def check_table_output(path: str) -> None:
-    """Makes sure that a table can be written to `path`, before there is one.
-
-    Raises:
-        SynthgenError: A suffix that is none of those that are written.
-    """
-    if not str(path).lower().endswith(_OUTPUTS):
-        found = Path(path).suffix or "no suffix"
-        raise SynthgenError(f"output={path}: found {found!r}, expected one of {', '.join(_OUTPUTS)}")
-
-
-def write_table(frame: pd.DataFrame, path: str) -> None:
-    """Writes a CSV or Parquet file, by its suffix, in one move: the file is whole or it is not there."""
-    check_table_output(path)
-    with replacing(Path(path)) as partial:
-        if str(path).lower().endswith(_PARQUET):
-            frame.to_parquet(partial, index=False)
-        elif str(path).lower().endswith(".gz"):
-            # Without a name and the time of writing, so that the same rows are the same bytes.
-            with partial.open("wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as packed:
-                frame.to_csv(packed, index=False)
-        else:
-            frame.to_csv(partial, index=False)
 
 
 def randhie() -> pd.DataFrame:

@@ -9,7 +9,9 @@ import pandas as pd
 
 from synthgen.data.tables.forms import form_of
 from synthgen.data.tables.identifiers import UUID, WRITTEN
+from synthgen.data.tables.invented import FORMATS, check_locale, digits_held
 from synthgen.data.tables.moments import UNITS
+from synthgen.data.tables.personal import NUMERIC
 from synthgen.data.tables.variables import dtype_named
 from synthgen.errors import SynthgenError
 from synthgen.layout import Column, Kind
@@ -44,6 +46,11 @@ def check_column(column: Column, encodings: Sequence[Any]) -> None:
     )
     rate = column.missing_rate
     _expect(_number(rate) and 0 <= rate <= 1, where, "missing_rate", rate, "a share from 0 to 1")
+    levels = column.levels
+    plain = all(isinstance(value, str | int | float) for value in levels) and len(set(levels)) == len(levels)
+    _expect(plain and isinstance(column.ordered, bool), where, "levels", levels[:3], "different plain values")
+    fits = not levels or (isinstance(dtype, pd.CategoricalDtype) and set(scalars) <= set(levels))
+    _expect(fits, where, "levels", levels[:3], "those of a category, with all values that occur")
     holds_missing = not isinstance(dtype, np.dtype) or dtype.kind not in "iub"
     missing = column.kind is not Kind.CONSTANT and (rate > 0 or any(encoding.missing for encoding in encodings))
     _expect(holds_missing or not missing, where, "dtype", column.dtype, "one that holds missing cells")
@@ -92,6 +99,14 @@ def _check_kind(column: Column, dtype: Any, where: str) -> None:
         text = pd.api.types.is_object_dtype(dtype) or pd.api.types.is_string_dtype(dtype)
         whole = pd.api.types.is_integer_dtype(dtype) and column.format != UUID
         _expect(text or whole, where, "dtype", column.dtype, "text or whole numbers")
+    elif column.kind is Kind.PERSONAL:
+        _expect(column.format in FORMATS, where, "format", column.format, "one that personal text has")
+        check_locale(column.locale, where)
+        _expect(not column.categories, where, "categories", "some", "none of personal text")
+        text = pd.api.types.is_object_dtype(dtype) or pd.api.types.is_string_dtype(dtype)
+        numbers = digits_held(dtype) > 0 and column.format in NUMERIC
+        fits = text or numbers or isinstance(dtype, pd.CategoricalDtype)
+        _expect(fits, where, "dtype", column.dtype, "text, or wide numbers")
     elif column.kind is Kind.CONSTANT:
         _expect(len(column.categories) <= 1, where, "categories", len(column.categories), "one at most")
 

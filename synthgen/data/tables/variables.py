@@ -19,7 +19,18 @@ from scipy.special import ndtr, ndtri
 from synthgen.errors import SynthgenError
 from synthgen.layout import RARE, Column, Kind
 
-__all__ = ["Encoding", "dtype_named", "fit_variables", "from_variables", "scattered", "to_codes", "to_normal"]
+__all__ = [
+    "Encoding",
+    "dtype_named",
+    "dtype_of",
+    "fit_variables",
+    "from_variables",
+    "log_slope",
+    "normal_interval",
+    "scattered",
+    "to_codes",
+    "to_normal",
+]
 
 # A numerical column with at most this many different values, each seen MIN_REPEATS times on average, is discrete.
 _MAX_DISCRETE = 1024
@@ -123,15 +134,41 @@ def to_normal(values: np.ndarray, encoding: Encoding) -> np.ndarray:
     return np.nan_to_num(ndtri(np.interp(values, encoding.knots, encoding.quantiles)), nan=0.0)
 
 
-def scattered(normal: np.ndarray, codes: np.ndarray, seed: int) -> np.ndarray:
+def normal_interval(values: np.ndarray, decimals: int, encoding: Encoding) -> np.ndarray:
+    """(rows, 2) where the normal values lie that `from_variables` writes as these numbers, to so many decimals.
+
+    Beyond the first and the last knot there are no other numbers: their intervals are without end.
+    """
+    ends = values[:, None] + np.array([-0.5, 0.5]) / 10.0**decimals
+    normal = ndtri(np.interp(ends, encoding.knots, encoding.quantiles))
+    normal[ends <= encoding.knots[0]] = -np.inf
+    normal[ends >= encoding.knots[-1]] = np.inf
+    return normal
+
+
+def log_slope(values: np.ndarray, encoding: Encoding) -> np.ndarray:
+    """Logarithm of how fast the normal value grows with a number: of a density on the one scale by that on the other.
+
+    Between two knots the distribution function is a straight line; beyond the last ones the line goes on.
+    """
+    knots, quantiles = np.array(encoding.knots), np.array(encoding.quantiles)
+    if len(knots) < 2:
+        return np.zeros(len(values))
+    gap = np.searchsorted(knots, values, side="right").clip(1, len(knots) - 1)
+    steps = np.log(np.diff(quantiles)) - np.log(np.diff(knots))
+    normal = to_normal(values, encoding)
+    return steps[gap - 1] + normal**2 / 2 + np.log(2 * np.pi) / 2
+
+
+def scattered(normal: np.ndarray, codes: np.ndarray, draws: np.random.Generator) -> np.ndarray:
     """Gives cells that are a point mass or missing a standard normal value that says nothing.
 
     Whatever a cell's code, its continuous variable then is standard normal: neither spikes nor gaps for diffusion to
-    learn, and no draw in which the two disagree. Drawn from a fixed seed, so that encoding is a function; one a column,
-    so that columns whose cells are missing together are not made equal.
+    learn, and no draw in which the two disagree. Drawn from a fixed seed, so that encoding is a function; of one a
+    column, so that columns whose cells are missing together are not made equal.
     """
     coded = codes > 0
-    normal[coded] = np.random.default_rng(seed).standard_normal(coded.sum())
+    normal[coded] = draws.standard_normal(coded.sum())
     return normal
 
 
@@ -141,8 +178,9 @@ def to_codes(values: pd.Series, column: Column, encoding: Encoding) -> np.ndarra
     Raises:
         SynthgenError: A word that the codec was not fitted on, or a missing cell where there was none.
     """
-    codes = pd.Index(encoding.values).get_indexer(pd.Index(values)) if encoding.values else np.full(len(values), -1)
     missing = values.isna().to_numpy()
+    cells = values.to_numpy(dtype=float, na_value=np.nan) if column.numerical else values
+    codes = pd.Index(encoding.values).get_indexer(pd.Index(cells)) if encoding.values else np.full(len(values), -1)
     if RARE in encoding.values:
         codes[(codes < 0) & ~missing] = encoding.values.index(RARE)
     if not encoding.continuous:
@@ -171,17 +209,17 @@ def from_variables(
     if codes is None and len(encoding.values) == 1:
         codes = np.zeros(n, dtype=int)
     if column.kind is Kind.CONSTANT:
-        return pd.Series([column.categories[0] if column.categories else None] * n, dtype=column.dtype)
+        return pd.Series([column.categories[0] if column.categories else None] * n, dtype=dtype_of(column))
     missing = codes == encoding.missing_code if codes is not None and encoding.missing else np.zeros(n, dtype=bool)
     if not column.numerical:
         assert codes is not None
         values = pd.Series(np.array([*encoding.values, None], dtype=object)[np.where(missing, -1, codes)])
-        return values.astype(dtype_named(column.dtype))
+        return values.astype(dtype_of(column))
     numbers = np.full(n, np.nan)
     if normal is not None:
         numbers = np.interp(ndtr(normal), encoding.quantiles, encoding.knots)
         if column.decimals is not None:
-            numbers = np.round(numbers, column.decimals)
+            numbers = np.round(numbers, column.decimals).clip(*_rounded_ends(column))
     if codes is not None and encoding.values:
         listed = codes >= int(encoding.continuous)
         index = (codes - int(encoding.continuous)).clip(0, len(encoding.values) - 1)
@@ -192,12 +230,31 @@ def from_variables(
     return pd.Series(numbers).astype(dtype_named(column.dtype))
 
 
+def _rounded_ends(column: Column) -> tuple[float, float]:
+    """The outermost numbers of a column's decimals that lie within its range."""
+    if column.minimum is None or column.maximum is None or column.decimals is None:
+        return -np.inf, np.inf
+    step, near = 10.0**-column.decimals, 1e-6 if column.dtype.lower().startswith("float32") else 1e-13
+    low, high = round(float(column.minimum), column.decimals), round(float(column.maximum), column.decimals)
+    # What differs by the last digits of a float is the number itself.
+    low += step if low < column.minimum - near * abs(column.minimum) else 0
+    high -= step if high > column.maximum + near * abs(column.maximum) else 0
+    return (low, high) if low <= high else (-np.inf, np.inf)
+
+
 def _within(numbers: np.ndarray, dtype: str) -> np.ndarray:
     """Numbers within the range of an integer type, whose ends a float may round beyond."""
     pandas_dtype = pd.api.types.pandas_dtype(dtype)
     bounds = np.iinfo(getattr(pandas_dtype, "numpy_dtype", pandas_dtype))
     highest = float(bounds.max)
     return numbers.clip(float(bounds.min), highest if highest <= bounds.max else np.nextafter(highest, 0))
+
+
+def dtype_of(column: Column) -> Any:
+    """The dtype of a column's cells."""
+    if column.levels:
+        return pd.CategoricalDtype(list(column.levels), ordered=column.ordered)
+    return dtype_named(column.dtype)
 
 
 def dtype_named(name: str) -> Any:

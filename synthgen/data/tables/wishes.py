@@ -1,13 +1,17 @@
 """schema.yaml: what a person says of a table's columns, in a file that is short to read and to change."""
 
+import datetime
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from synthgen.data.tables.invented import FORMATS, check_locale
+from synthgen.data.tables.ranges import limits_of, with_range
 from synthgen.errors import SynthgenError, nearest
 from synthgen.layout import Column, Kind, TableSchema
 
@@ -15,7 +19,7 @@ __all__ = ["DROP", "Wishes", "read_schema", "schema_text"]
 
 #: The kind of a column that is not learned.
 DROP = "drop"
-_KEYS = ("kind", "role", "decimals", "range", "format")
+_KEYS = ("kind", "role", "decimals", "range", "format", "locale")
 _ROLES = ("target", "sensitive", "identifier")
 _MAX_DECIMALS = 12
 
@@ -27,7 +31,7 @@ class Wishes:
     Attributes:
         where: The file, for messages.
         target: The column that a downstream model would predict, if the file names one.
-        columns: By name, some of `kind`, `decimals`, `range` and `format`.
+        columns: By name, some of `kind`, `decimals`, `range`, `format` and `locale`.
         sensitive: Columns whose groups shall be treated as in the real data.
     """
 
@@ -106,16 +110,33 @@ def _checked(said: dict[str, Any], where: str) -> dict[str, Any]:
     decimals = said.get("decimals", 0)
     if type(decimals) is not int or not 0 <= decimals <= _MAX_DECIMALS:
         raise SynthgenError(f"{where}: decimals: found {decimals!r}, expected a whole number to {_MAX_DECIMALS}")
-    limits = said.get("range", [0, 0])
-    ordered = isinstance(limits, list) and len(limits) == 2 and all(type(end) in (int, float) for end in limits)
-    if not ordered or not limits[0] <= limits[1]:
-        raise SynthgenError(f"{where}: range: found {limits!r}, expected [smallest, largest]")
+    if "range" in said:
+        said = {**said, "range": _limits(said["range"], where)}
     if not isinstance(said.get("format", ""), str):
         raise SynthgenError(f"{where}: format: found {said['format']!r}, expected text such as '%d.%m.%Y'")
+    personal = said.get("kind", "personal") == Kind.PERSONAL
+    if "locale" in said:
+        if not personal:
+            raise SynthgenError(f"{where}: locale: is for personal text, found kind {said['kind']!r}")
+        check_locale(said["locale"], where)
+    if said.get("format") in FORMATS:
+        said = {"kind": str(Kind.PERSONAL), **said}
+    if said.get("kind") == Kind.PERSONAL and said.get("format", FORMATS[0]) not in FORMATS:
+        raise SynthgenError(f"{where}: format: found {said['format']!r}; {nearest(said['format'], FORMATS)}")
     kept = {key: value for key, value in said.items() if key != "role"}
     if said.get("role") == "identifier" and kept.setdefault("kind", str(Kind.IDENTIFIER)) != Kind.IDENTIFIER:
         raise SynthgenError(f"{where}: role: an identifier cannot be of kind {kept['kind']!r}")
     return kept
+
+
+def _limits(said: Any, where: str) -> list[Any]:
+    # YAML reads dates by itself.
+    ends = [end.isoformat() if isinstance(end, datetime.date) else end for end in said] if type(said) is list else []
+    kinds = {str if type(end) is str else float for end in ends if type(end) in (str, int, float)}
+    ordered = kinds == {str} or (kinds == {float} and len(ends) == 2 and ends[0] <= ends[1])
+    if len(ends) != 2 or not ordered or any(type(end) not in (str, int, float) for end in ends):
+        raise SynthgenError(f"{where}: range: found {said!r}, expected [smallest, largest]")
+    return ends
 
 
 def _described(column: Column, is_target: bool) -> dict[str, Any]:
@@ -125,10 +146,15 @@ def _described(column: Column, is_target: bool) -> dict[str, Any]:
     if column.kind is Kind.NUMERICAL:
         if column.decimals is not None:
             said["decimals"] = column.decimals
-        ends = (column.minimum, column.maximum)
-        said["range"] = [int(end) if end is not None and float(end).is_integer() else end for end in ends]
-    elif column.format is not None and column.kind is not Kind.IDENTIFIER:
-        said["format"] = column.format
+        said["range"] = limits_of(column)
+    elif column.kind is Kind.PERSONAL:
+        said |= {"format": column.format, "locale": column.locale}
+    elif column.kind.moment or column.kind is Kind.DURATION:
+        said |= {} if column.format is None else {"format": column.format}
+        limits = limits_of(column)
+        with suppress(SynthgenError):  # lengths of more than 292 years have no text that reads back
+            with_range(column, limits, "")
+            said["range"] = limits
     return said
 
 

@@ -125,15 +125,32 @@ class ARGN(Model):
 
     @torch.inference_mode()
     def log_prob(self, batch: Batch) -> Tensor:
-        """Logarithm of the probability of encoded rows, (rows,), float32, in nats.
+        """Logarithm of the probability of encoded rows, in nats.
 
-        Of numbers it is the density on the codec's standard normal scale.
+        Args:
+            batch: As `codec.encode` gives it: then it is the density of numbers on the codec's standard normal scale.
+                Or as `codec.encode_outcomes` gives it: then it is the probability of the cells as they are written, and
+                a density in their own units of numbers that are not rounded.
+
+        Returns:
+            (rows,), float64.
         """
+        if not len(self.cells):
+            return torch.zeros(len(batch["categorical"]), dtype=torch.float64)
         network = cast(AnyOrderNetwork, self.stages[1].trained)
-        values, numbers = self.cells.to_cells({name: tensor.to(self.device) for name, tensor in batch.items()})
         visible = _in_order(len(self.cells), self.device)[None]
-        rows = zip(values.split(self.block_size), numbers.split(self.block_size))
-        return -torch.cat([cell_nll(network, v, n, visible).sum(dim=1) for v, n in rows]).cpu()
+        logs = []
+        for begin in range(0, len(batch["categorical"]), self.block_size):
+            rows = {name: tensor[begin : begin + self.block_size].to(self.device) for name, tensor in batch.items()}
+            values, numbers = self.cells.to_cells(rows)
+            if "log_slope" not in rows:
+                logs.append(-cell_nll(network, values, numbers, visible).sum(dim=1).double().cpu())
+                continue
+            within = self.cells.of_numbers(rows["numerical_within"])
+            nll = cell_nll(network, values, numbers, visible, within)
+            told = self.cells.flags(rows["numerical_told"], rows["categorical_told"])
+            logs.append((rows["log_slope"] - torch.where(told, nll, 0.0).sum(dim=1)).cpu())
+        return torch.cat(logs)
 
     def _count(self, marginals: nn.Module, data: Batch) -> None:
         cast(Marginals, marginals).count(self.cells.to_cells(data)[0])
@@ -149,7 +166,9 @@ class ARGN(Model):
         return cell_nll(network, values, numbers, visible).sum(dim=1).mean()
 
 
-def cell_nll(network: AnyOrderNetwork, values: Tensor, numbers: Tensor, visible: Tensor) -> Tensor:
+def cell_nll(
+    network: AnyOrderNetwork, values: Tensor, numbers: Tensor, visible: Tensor, within: Tensor | None = None
+) -> Tensor:
     """Negative log-likelihood of every cell given those that it looks at, in nats.
 
     Args:
@@ -157,18 +176,25 @@ def cell_nll(network: AnyOrderNetwork, values: Tensor, numbers: Tensor, visible:
         values: (batch, cells) value of each cell.
         numbers: (batch, cells) the number that a cell holds.
         visible: (groups, cells, cells) which other cells a cell looks at.
+        within: (batch, cells that hold numbers, 2), float64: ends of an interval, whose probability is taken in the
+            place of a number's density; NaN where it is not.
 
     Returns:
-        (batch, cells), float32.
+        (batch, cells), float32; float64 with `within`.
     """
     predicted = network(values, numbers, visible)
-    nll = torch.zeros(values.T.shape, device=values.device)
+    nll = torch.zeros(values.T.shape, device=values.device, dtype=torch.float32 if within is None else torch.float64)
     for cells, logits in predicted.logits:
         told = values.T[cells]
-        nll = nll.index_add(0, cells, logits.logsumexp(dim=2) - logits.gather(2, told[:, :, None])[:, :, 0])
+        lost = logits.logsumexp(dim=2) - logits.gather(2, told[:, :, None])[:, :, 0]
+        nll = nll.index_add(0, cells, lost.to(nll.dtype))
     if predicted.numbers is not None:
         cells = network.mixture.cells
         density = _log_density(predicted.numbers, numbers.T[cells])
+        if within is not None:
+            ends = within.transpose(0, 1)
+            mass = _log_mass(predicted.numbers, ends)
+            density = torch.where(ends[..., 0].isnan(), density.double(), mass)
         nll = nll.index_add(0, cells, -density * (values.T[cells] == 0))
     return nll.T
 
@@ -217,6 +243,19 @@ def _log_density(mixture: Tensor, x: Tensor) -> Tensor:
     off = (x[..., None] - mean) * (-log_deviation).exp()
     inside = logits.log_softmax(dim=-1) - log_deviation - off.square() / 2
     return inside.logsumexp(dim=-1) - math.log(2 * math.pi) / 2
+
+
+def _log_mass(mixture: Tensor, ends: Tensor) -> Tensor:
+    """(…, 3, components) logits, means and log-deviations, and (…, 2) ends of intervals to their log-probability."""
+    logits, mean, log_deviation = mixture.double().unbind(-2)
+    deviation = log_deviation.clamp(*_LOG_DEVIATIONS).exp()
+    low, high = ((ends[..., end, None] - mean) / deviation for end in (0, 1))
+    # In the lower half of the distribution, in which the difference of two probabilities near one is none.
+    low, high = torch.where(low > 0, -high, low), torch.where(low > 0, -low, high)
+    below, up_to = torch.special.log_ndtr(low), torch.special.log_ndtr(high)
+    inside = up_to + torch.log1p(-(below - up_to).clamp(max=0.0).exp())
+    inside = torch.where(low < high, inside, -torch.inf)  # a number beyond all that are drawn
+    return (logits.log_softmax(dim=-1) + inside).logsumexp(dim=-1)
 
 
 def _draw_value(logits: Tensor, generator: torch.Generator, temperature: float, top_p: float) -> Tensor:

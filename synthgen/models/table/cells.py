@@ -54,12 +54,19 @@ class RowCells:
 
     def known(self, condition: Batch) -> Tensor:
         """(rows, cells) whether a condition gives a cell."""
-        known = torch.zeros(len(condition["categorical"]), len(self), dtype=torch.bool)
-        known = known.to(condition["categorical"].device)
-        known[:, : self._discrete] = condition["categorical_known"]
+        return self.flags(condition["numerical_known"], condition["categorical_known"])
+
+    def flags(self, numerical: Tensor, categorical: Tensor) -> Tensor:
+        """(rows, cells) booleans of cells from those of variables: a cell has its discrete variable's if it has one."""
+        flags = categorical.new_zeros(len(categorical), len(self))
+        flags[:, : self._discrete] = categorical
         free = slice(self._gated, None)
-        known[:, self._cells[free]] = condition["numerical_known"][:, self._numbers[free]]
-        return known
+        flags[:, self._cells[free]] = numerical[:, self._numbers[free]]
+        return flags
+
+    def of_numbers(self, numerical: Tensor) -> Tensor:
+        """(rows, numerical, …) something of each continuous variable to (rows, numbers, …), in the order of cells."""
+        return numerical[:, [number for _, number in sorted(zip(self._cells, self._numbers))]]
 
     def to_batch(self, values: Tensor, numbers: Tensor) -> Batch:
         """The inverse of `to_cells`."""

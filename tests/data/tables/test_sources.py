@@ -5,34 +5,17 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from synthgen.data.tables.sources import check_table_output, randhie, read_parquet, read_table, to_frame, write_table
+from synthgen.data.module import limited_rows
+from synthgen.data.tables.module import TableDataModule
+from synthgen.data.tables.outputs import check_table_output, write_table
+from synthgen.data.tables.sources import randhie, read_parquet, read_table, to_frame
 from synthgen.errors import SynthgenError
-
-
-def kinds():
-    return pd.DataFrame(
-        {
-            "age": [30, 40, 50],
-            "weight": [70.5, np.nan, 80],
-            "town": pd.Series(["Bonn", None, "None"], dtype="str"),
-            "member": [True, False, True],
-            "small": pd.Series([1, None, 3], dtype="Int8"),
-            "size": pd.Series(["S", "M", "S"], dtype="category"),
-        }
-    )
+from tests.data.tables.test_outputs import kinds
 
 
 def test_parquet_keeps_every_dtype(tmp_path):
     write_table(kinds(), str(tmp_path / "table.parquet"))
     pd.testing.assert_frame_equal(read_parquet(str(tmp_path / "table.parquet")), kinds())
-
-
-@pytest.mark.parametrize("suffix", ["csv", "CSV", "parquet", "pq"])
-def test_a_table_is_written_and_read_by_its_suffix(tmp_path, suffix):
-    frame = kinds()[["age", "weight", "town", "member"]]
-    write_table(frame, str(tmp_path / "new folder" / f"table.{suffix}"))
-    pd.testing.assert_frame_equal(read_table(str(tmp_path / "new folder" / f"table.{suffix}")), frame)
-    assert [file.name for file in (tmp_path / "new folder").iterdir()] == [f"table.{suffix}"]
 
 
 def test_what_is_no_parquet_is_refused(tmp_path):
@@ -97,12 +80,43 @@ def test_a_folder_of_parquet_files_is_one_table(tmp_path):
         read_table(str(tmp_path / "sales"))
 
 
-def test_compressed_output_is_the_same_bytes_every_time(tmp_path):
-    frame = pd.DataFrame({"a": [1, 2], "b": ["x", "y"]})
-    for name in ("one.csv.gz", "two.csv.gz"):
-        write_table(frame, str(tmp_path / name))
-    assert (tmp_path / "one.csv.gz").read_bytes() == (tmp_path / "two.csv.gz").read_bytes()
-    pd.testing.assert_frame_equal(read_table(str(tmp_path / "one.csv.gz")), frame)
+def sales(folder):
+    for year in (2023, 2024):
+        rows = pd.DataFrame({"amount": np.arange(500) + 1000 * year, "town": [f"town {i % 7}" for i in range(500)]})
+        (folder / f"year={year}").mkdir(parents=True)
+        rows.to_parquet(folder / f"year={year}" / "part.parquet", row_group_size=90)
+    return str(folder)
+
+
+def test_some_rows_of_a_folder_are_read_a_row_group_at_a_time(tmp_path):
+    path = sales(tmp_path / "sales")
+    whole = read_parquet(path)
+    for limit in (1, 100, 999):
+        rows = limited_rows(1000, limit, seed=3)
+        some = read_parquet(path, limit=limit, seed=3)
+        pd.testing.assert_frame_equal(some, whole.iloc[rows].reset_index(drop=True))
+    pd.testing.assert_frame_equal(read_parquet(path, limit=1000), whole)
+    pd.testing.assert_frame_equal(read_parquet(path, limit=9999), whole)
+    with pytest.raises(SynthgenError, match=r"data\.limit: found 0"):
+        read_parquet(path, limit=0)
+    write_table(kinds(), str(tmp_path / "one.parquet"))
+    some = read_parquet(str(tmp_path / "one.parquet"), limit=2)
+    assert some.dtypes.equals(kinds().dtypes)
+    data = TableDataModule(read_parquet, path, limit=200, holdout=0.25, validation=0.0)
+    data.load()
+    assert len(data.train) + len(data.holdout) == 200
+
+
+def test_more_than_memory_holds_is_refused_with_a_number_that_fits(tmp_path, monkeypatch):
+    path = sales(tmp_path / "sales")
+    monkeypatch.setattr("synthgen.data.tables.sources._memory", lambda: 4000)
+    with pytest.raises(
+        SynthgenError, match=r"sales: found 1,000 rows of .* GiB, more than .*; data\.limit=(\d+)"
+    ) as raised:
+        read_parquet(path)
+    limit = int(str(raised.value).partition("data.limit=")[2].split()[0])
+    assert 10 < limit < 1000
+    assert len(read_parquet(path, limit=limit)) == limit
 
 
 def test_tables_of_polars_and_pyarrow_become_frames():

@@ -110,7 +110,7 @@ def test_a_data_module_obeys_the_file_and_its_name_changes_with_what_it_says(peo
         ("columns: {age: {decimals: many}}", "column 'age': decimals: found 'many', expected a whole number"),
         ("columns: {age: {range: [9, 1]}}", r"column 'age': range: found \[9, 1\], expected \[smallest, largest\]"),
         ("columns: {age: {range: [0, 20]}}", r"column 'age': range: found \d+, expected 0 .. 20"),
-        ("columns: {sex: {decimals: 2}}", "column 'sex': decimals and range are for numerical columns, found categ"),
+        ("columns: {sex: {decimals: 2}}", "column 'sex': decimals: is for numerical columns, found a categ"),
         ("columns: {since: {format: 7}}", "column 'since': format: found 7"),
         ("columns: {since: {format: '%Y-%m-%d'}}", "column 'since': found something that '%Y-%m-%d' does not write"),
         ("columns: {sex: date}", "column 'sex': kind: found str, expected a date; say its format"),

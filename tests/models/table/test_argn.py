@@ -10,9 +10,12 @@ from scipy.stats import norm
 
 import synthgen
 from synthgen.configuration import build, compose
+from synthgen.data.tables.codec import TableCodec
+from synthgen.data.tables.schema import infer_schema
 from synthgen.errors import SynthgenError
 from synthgen.layout import TableLayout
 from synthgen.models.table.argn import cell_nll, draw_orders
+from synthgen.synthesizer import Synthesizer
 from tests.models.table.test_tabdiff import JOINT
 
 SMALL = ["network.width=64", "callbacks=none", "trainer=cpu"]
@@ -78,9 +81,66 @@ def test_whatever_the_weights_the_density_of_a_number_integrates_to_one():
 
 def test_the_probability_of_rows_is_their_share(words):
     frame = pd.DataFrame(list(product(["low", "high"], "pqr", "uv")), columns=["a", "b", "c"])
-    learned = words.model.log_prob(words.codec.encode(frame)).exp().numpy()
+    learned = np.exp(words.log_prob(frame))
     assert learned.sum() == pytest.approx(1.0, abs=1e-4)
     assert np.abs(learned - (JOINT[:, :, None] * THIRD).ravel()).sum() / 2 < 0.015
+
+
+def untrained_synthesizer(frame):
+    codec = TableCodec.fit(frame, infer_schema(frame))
+    return Synthesizer(codec, untrained(codec.layout, **{"network.width": 16}), {})
+
+
+def test_whatever_the_weights_probabilities_of_rounded_numbers_sum_to_one():
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame({"word": random.choice(["a", "b"], 3000), "number": random.normal(0, 700, 3000).round()})
+    frame["number"] += 3000 * (frame["word"] == "b")
+    synthesizer = untrained_synthesizer(frame)
+    assert synthesizer.codec.layout.numerical == 1
+    number = np.arange(frame["number"].min(), frame["number"].max() + 1)
+    every = pd.DataFrame({"word": np.repeat(["a", "b"], len(number)), "number": np.tile(number, 2)})
+    logs = synthesizer.log_prob(every)
+    assert np.exp(logs).sum() == pytest.approx(1.0, abs=1e-6)
+    drawn = synthesizer.sample(20_000, seed=1)
+    below = (drawn["number"] < 0).mean()
+    assert np.exp(logs[every["number"] < 0]).sum() == pytest.approx(below, abs=0.02)
+    beyond = pd.DataFrame({"word": ["a"], "number": [1e6]}, index=[7])
+    assert synthesizer.log_prob(beyond)[7] == -np.inf
+
+
+def test_whatever_the_weights_the_density_of_numbers_is_in_their_own_units():
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame({"number": random.gamma(2.0, 50.0, 4000)})
+    frame.loc[:1000, "number"] = 0.0
+    frame.loc[3500:, "number"] = np.nan
+    synthesizer = untrained_synthesizer(frame)
+    grid = np.linspace(frame["number"][frame["number"] > 0].min(), frame["number"].max(), 400_001)[1:-1]
+    inside = np.trapezoid(np.exp(synthesizer.log_prob(pd.DataFrame({"number": grid}))), grid)
+    masses = np.exp(synthesizer.log_prob(pd.DataFrame({"number": [0.0, np.nan]}))).sum()
+    drawn = synthesizer.sample(40_000)["number"]
+    ends = drawn.isin([drawn[drawn > 0].min(), drawn.max()]).mean()  # what is drawn at the last knots has no density
+    assert inside + masses + ends == pytest.approx(1.0, abs=0.01)
+    assert masses == pytest.approx((drawn.isna() | (drawn == 0)).mean(), abs=0.02)
+
+
+def test_parts_of_a_missing_date_do_not_count():
+    random = np.random.default_rng(0)
+    days = pd.Timestamp("2020-01-06") + pd.to_timedelta(random.integers(0, 100 * 7, 2000), unit="D")
+    frame = pd.DataFrame({"day": days.to_series().reset_index(drop=True).mask(random.random(2000) < 0.2)})
+    synthesizer = untrained_synthesizer(frame)
+    probabilities = np.exp(
+        synthesizer.log_prob(pd.DataFrame({"day": [*pd.date_range("2020-01-06", periods=700), pd.NaT]}))
+    )
+    share = synthesizer.sample(20_000)["day"].isna().mean()
+    assert probabilities.sum() == pytest.approx(1.0, abs=1e-3)
+    assert probabilities.iloc[-1] == pytest.approx(share, abs=0.02)
+
+
+def test_a_model_without_probabilities_says_so():
+    random = np.random.default_rng(0)
+    people = synthgen.fit(pd.DataFrame({"a": random.normal(size=200)}), "table/copula")
+    with pytest.raises(SynthgenError, match="log_prob: Copula gives no probabilities of examples; table/argn does"):
+        people.log_prob(people.sample(3))
 
 
 def test_rows_have_the_joint_distribution(words):

@@ -1,0 +1,104 @@
+"""Files that tables are written to: in parts, so that a table may be larger than memory, and in one move."""
+
+import gzip
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
+
+from synthgen.errors import SynthgenError
+from synthgen.files import replacing
+from synthgen.layout import Kind, TableSchema
+
+__all__ = ["check_table_output", "table_writer", "write_table"]
+
+_PARQUET = (".parquet", ".pq")
+_OUTPUTS = (".csv", ".csv.gz", *_PARQUET)
+
+
+def check_table_output(path: str) -> None:
+    """Makes sure that a table can be written to `path`, before there is one.
+
+    Raises:
+        SynthgenError: A suffix that is none of those that are written.
+    """
+    if not str(path).lower().endswith(_OUTPUTS):
+        found = Path(path).suffix or "no suffix"
+        raise SynthgenError(f"output={path}: found {found!r}, expected one of {', '.join(_OUTPUTS)}")
+
+
+def write_table(frame: pd.DataFrame, path: str) -> None:
+    """Writes a CSV or Parquet file, by its suffix, in one move: the file is whole or it is not there."""
+    with table_writer(path) as write:
+        write(frame)
+
+
+@contextmanager
+def table_writer(path: str, schema: TableSchema | None = None) -> Iterator[Callable[[pd.DataFrame], None]]:
+    """A function that adds rows to a file, which is there when the block ends without an error.
+
+    Args:
+        path: Of the file, whose suffix says its format.
+        schema: What the columns are, for a first part in which a column is missing throughout.
+
+    Raises:
+        SynthgenError: A suffix that is none of those that are written.
+    """
+    check_table_output(path)
+    with replacing(Path(path)) as partial:
+        if str(path).lower().endswith(_PARQUET):
+            with _parquet(partial, schema) as write:
+                yield write
+        elif str(path).lower().endswith(".gz"):
+            # Without a name and the time of writing, so that the same rows are the same bytes.
+            with partial.open("wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as packed:
+                yield _csv(packed)
+        else:
+            with partial.open("wb") as raw:
+                yield _csv(raw)
+
+
+def _csv(opened: Any) -> Callable[[pd.DataFrame], None]:
+    header = True
+
+    def write(frame: pd.DataFrame) -> None:
+        nonlocal header
+        frame.to_csv(opened, index=False, header=header)
+        header = False
+
+    return write
+
+
+@contextmanager
+def _parquet(file: Path, schema: TableSchema | None) -> Iterator[Callable[[pd.DataFrame], None]]:
+    writer: Any = None
+
+    def write(frame: pd.DataFrame) -> None:
+        nonlocal writer
+        if writer is None:
+            fields = pa.Schema.from_pandas(frame, preserve_index=False)
+            writer = pa.parquet.ParquetWriter(file, fields if schema is None else _typed(fields, schema))
+        writer.write_table(pa.Table.from_pandas(frame, schema=writer.schema, preserve_index=False))
+
+    try:
+        yield write
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def _typed(fields: pa.Schema, schema: TableSchema) -> pa.Schema:
+    """Gives columns of Python objects of which the first rows have none the type that their values have."""
+    for i, field in enumerate(fields):
+        if not pa.types.is_null(field.type):
+            continue
+        column = schema[field.name]
+        if column.kind is Kind.DATE and column.format is None:
+            fields = fields.set(i, field.with_type(pa.date32()))
+        elif column.kind is not Kind.CONSTANT:
+            fields = fields.set(i, field.with_type(pa.array(column.categories or [""]).type))
+    return fields

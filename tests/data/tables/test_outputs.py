@@ -1,0 +1,80 @@
+import datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from synthgen.data.tables.outputs import table_writer, write_table
+from synthgen.data.tables.schema import infer_schema
+from synthgen.data.tables.sources import read_table
+
+
+def kinds():
+    return pd.DataFrame(
+        {
+            "age": [30, 40, 50],
+            "weight": [70.5, np.nan, 80],
+            "town": pd.Series(["Bonn", None, "None"], dtype="str"),
+            "member": [True, False, True],
+            "small": pd.Series([1, None, 3], dtype="Int8"),
+            "size": pd.Series(["S", "M", "S"], dtype="category"),
+        }
+    )
+
+
+@pytest.mark.parametrize("suffix", ["csv", "CSV", "parquet", "pq"])
+def test_a_table_is_written_and_read_by_its_suffix(tmp_path, suffix):
+    frame = kinds()[["age", "weight", "town", "member"]]
+    write_table(frame, str(tmp_path / "new folder" / f"table.{suffix}"))
+    pd.testing.assert_frame_equal(read_table(str(tmp_path / "new folder" / f"table.{suffix}")), frame)
+    assert [file.name for file in (tmp_path / "new folder").iterdir()] == [f"table.{suffix}"]
+
+
+def test_compressed_output_is_the_same_bytes_every_time(tmp_path):
+    frame = pd.DataFrame({"a": [1, 2], "b": ["x", "y"]})
+    for name in ("one.csv.gz", "two.csv.gz"):
+        write_table(frame, str(tmp_path / name))
+    assert (tmp_path / "one.csv.gz").read_bytes() == (tmp_path / "two.csv.gz").read_bytes()
+    pd.testing.assert_frame_equal(read_table(str(tmp_path / "one.csv.gz")), frame)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "csv.gz", "parquet"])
+def test_rows_written_in_parts_are_the_rows_written_at_once(tmp_path, suffix):
+    frame = pd.concat([kinds()] * 4, ignore_index=True)
+    with table_writer(str(tmp_path / f"parts.{suffix}")) as write:
+        for begin in range(0, len(frame), 5):
+            write(frame.iloc[begin : begin + 5])
+    write_table(frame, str(tmp_path / f"once.{suffix}"))
+    pd.testing.assert_frame_equal(*(read_table(str(tmp_path / f"{name}.{suffix}")) for name in ("parts", "once")))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_nothing_is_there_when_a_part_fails(tmp_path, suffix):
+    def write_one_part_of_two():
+        with table_writer(str(tmp_path / f"table.{suffix}")) as write:
+            write(kinds())
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_one_part_of_two()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_first_part_without_any_value_has_the_type_of_those_to_come(tmp_path):
+    days = [datetime.date(2024, 5, day % 28 + 1) for day in range(60)]
+    frame = pd.DataFrame(
+        {
+            "day": days,
+            "words": pd.Series(["a", "b"] * 30, dtype=object),
+            "flag": pd.Series([True, False] * 30, dtype=object),
+            "number": np.arange(60.0),
+        }
+    )
+    empty = pd.DataFrame({name: pd.Series([None] * 10, dtype=frame[name].dtype) for name in frame})
+    with table_writer(str(tmp_path / "table.parquet"), infer_schema(frame)) as write:
+        write(empty)
+        write(frame)
+    read = read_table(str(tmp_path / "table.parquet"))
+    assert read.iloc[:10].isna().all().all()
+    for name in frame:
+        assert read[name].iloc[10:].dropna().tolist() == frame[name].dropna().tolist()
