@@ -29,7 +29,7 @@ from synthgen.errors import SynthgenError, nearest
 from synthgen.files import manifest_faults, no_space, replacing_folder, write_manifest
 from synthgen.layout import ImageLayout, TableLayout
 from synthgen.models.base import Model
-from synthgen.models.stages import EMA, Optimization
+from synthgen.models.stages import EMA, Batch, Optimization
 from synthgen.training.contents import TensorEntry, read_tensor_entries
 
 __all__ = ["FORMAT_VERSION", "Synthesizer"]
@@ -108,8 +108,8 @@ class Synthesizer:
             A DataFrame with the real one's columns and dtypes, or `Images`.
 
         Raises:
-            SynthgenError: n or start out of range, a condition that training never saw, or a model that draws values
-                that are not finite.
+            SynthgenError: n or start out of range, a condition that training never saw or that contradicts a
+                constraint, constraints that hardly a row obeys, or a model that draws values that are not finite.
         """
         for key, value, least in (
             ("n", n, 1),
@@ -130,25 +130,37 @@ class Synthesizer:
             if name not in known:
                 hint = nearest(name, known) if known else "it has no options"
                 raise SynthgenError(f"{name}: {type(self.model).__name__} has no such option of sampling; {hint}")
-        encoded, condition = None, to_frame(condition)
+        condition = to_frame(condition)
         if rebalance is not None:
             condition = rebalanced(self.codec, rebalance, condition, n, int(seed), int(start))
-        if condition is not None and len(condition):
-            if self.model.conditioning == "none":
-                raise SynthgenError(f"condition: {type(self.model).__name__} takes none")
-            encoded = self.codec.encode_condition(condition, n)  # type: ignore[arg-type]
-        drawn = self.model.sample(n, encoded, seed, start, progress, **options)
-        for name, tensor in drawn.items():
-            if tensor.is_floating_point() and not tensor.isfinite().all():
-                raise SynthgenError(
-                    f"the model draws {name} values that are not finite: weights or settings are damaged"
-                )
-        if not isinstance(self.codec, TableCodec):
-            return self.codec.decode(drawn)
-        decoded = self.codec.decode(drawn, int(start), int(seed))
-        if encoded is not None:
-            return self.codec.with_given(decoded, condition)
-        return decoded
+        if condition is not None and not len(condition):
+            condition = None
+        if condition is not None and self.model.conditioning == "none":
+            raise SynthgenError(f"condition: {type(self.model).__name__} takes none")
+        if isinstance(self.codec, TableCodec):
+            return self._sample_rows(self.codec, n, condition, int(seed), int(start), progress, options)
+        encoded = None if condition is None else self.codec.encode_condition(condition, n)  # type: ignore[arg-type]
+        return self.codec.decode(_finite(self.model.sample(n, encoded, seed, start, progress, **options)))
+
+    def _sample_rows(
+        self,
+        codec: TableCodec,
+        n: int,
+        condition: dict[str, Any] | pd.DataFrame | None,
+        seed: int,
+        start: int,
+        progress: Callable[[int], None] | None,
+        options: dict[str, Any],
+    ) -> pd.DataFrame:
+        encoded = given = None
+        # A model that rejects does better with several combinations to meet than with one of them.
+        by_shares = self.model.conditioning != "rejection"
+        if condition is not None:
+            encoded = codec.encode_condition(condition, n, seed, start, by_shares)
+            given = codec.given(condition, n)
+        keeping = codec.keeping(given, not isinstance(condition, pd.DataFrame), by_shares)
+        drawn = self.model.sample(n, encoded, seed, start, progress, keeping, **options)
+        return codec.decode(_finite(drawn), start, seed, given)
 
     def to(self, device: str | torch.device) -> "Synthesizer":
         """Moves the model."""
@@ -234,6 +246,18 @@ class Synthesizer:
             raise SynthgenError(f"{weights}: does not fit config.yaml: {str(error).splitlines()[-1].strip()}") from None
         model.eval()
         return cls(codec, model, config["model"], config.get("facts"))
+
+
+def _finite(drawn: Batch) -> Batch:
+    """What a model has drawn.
+
+    Raises:
+        SynthgenError: Numbers of it are not finite.
+    """
+    for name, tensor in drawn.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise SynthgenError(f"the model draws {name} values that are not finite: weights or settings are damaged")
+    return drawn
 
 
 class _Bounded(TorchDispatchMode):

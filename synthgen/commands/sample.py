@@ -66,6 +66,8 @@ def run(config: DictConfig) -> None:
     console = Console(highlight=False, soft_wrap=True)
     if (acceptance := synthesizer.model.acceptance) is not None:
         console.print(f"{acceptance.rate:.2%} of {acceptance.drawn:,} rows drawn met the condition")
+    if (kept := synthesizer.model.kept) is not None:
+        console.print(f"{kept.rate:.2%} of {kept.drawn:,} rows drawn were kept by the constraints")
     console.print(f"{n:,} {'rows' if isinstance(drawn, pd.DataFrame) else 'images'}: {output}")
 
 

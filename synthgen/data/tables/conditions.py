@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from synthgen.data.tables.forms import Form
+from synthgen.data.tables.forms import MANY, Form
 from synthgen.data.tables.moments import ticks_of, zone_of
 from synthgen.data.tables.variables import Encoding, dtype_named, to_codes, to_normal
 from synthgen.errors import SynthgenError, nearest
@@ -66,24 +66,46 @@ def cell_variables(form: Form, encodings: Sequence[Encoding], cell: Any) -> list
     ]
 
 
-def given_cells(form: Form, cells: Sequence[Any], frame: pd.DataFrame) -> pd.Series:
-    """A decoded column with the numbers and dates that a condition gives, to the last digit.
-
-    Encoding moves a number between two knots by the resolution of float32.
+def given_cells(form: Form, cells: Sequence[Any]) -> tuple[pd.Series, np.ndarray]:
+    """The cells of one column that a condition gives, in the column's type.
 
     Args:
         form: Of the column.
-        cells: One a row; None and NaN are free, `MISSING` is as it was decoded.
-        frame: Decoded rows.
+        cells: One a row; None and NaN are free, `MISSING` is to be missing.
+
+    Returns:
+        (rows,) the cells, missing where they are free or to be missing; and which are given.
+
+    Raises:
+        SynthgenError: A cell that is none of the column's kind, out of its range, or missing where training saw none.
     """
     column = form.column
-    given = np.array([cell is not MISSING and not pd.isna(cell) for cell in cells], dtype=bool)
-    values = frame[column.name].copy()
-    if not given.any():
-        return values
-    typed = _typed(form, [cell for cell, is_given in zip(cells, given) if is_given])
-    values[given] = typed.array
-    return values
+    told = np.array([cell is MISSING or not pd.isna(cell) for cell in cells], dtype=bool)
+    there = np.array([cell is not MISSING and not pd.isna(cell) for cell in cells], dtype=bool)
+    if (told & ~there).any() and not column.missing_rate:
+        raise SynthgenError(f"condition {column.name}: asks for a missing cell, but training saw none")
+    given = [cell for cell, is_there in zip(cells, there) if is_there]
+    if column.kind in (Kind.CATEGORICAL, Kind.BOOLEAN, Kind.CONSTANT):
+        values = pd.Series([None] * len(cells), dtype="object")
+        values[there] = _words(column, given)
+        return values, told
+    typed = _typed(form, given) if given else pd.Series([], dtype=dtype_named(column.dtype))
+    if pd.api.types.is_integer_dtype(typed.dtype):  # the plain dtype of whole numbers has no missing cell
+        typed = typed.astype("UInt64" if column.maximum is not None and column.maximum >= 2**63 else "Int64")
+    return pd.Series(typed.array, index=np.flatnonzero(there)).reindex(range(len(cells))), told
+
+
+def _words(column: Column, cells: list[Any]) -> list[Any]:
+    """Wanted cells as the column's values."""
+    known = {str(value): value for value in column.categories}
+    for cell in cells:
+        if str(cell) not in known:
+            same = next((value for value in column.categories[:MANY] if _same(value, cell)), None)
+            if same is None:
+                hint = nearest(cell, column.categories[:MANY], what="values are")
+                raise SynthgenError(f"condition {column.name}: training never saw {cell!r}; {hint}")
+            known[str(cell)] = same
+    return [known[str(cell)] for cell in cells]
 
 
 def _typed(form: Form, cells: list[Any]) -> pd.Series:

@@ -16,7 +16,7 @@ from synthgen.data.tables.wishes import DROP, Wishes
 from synthgen.errors import SynthgenError, nearest
 from synthgen.layout import MAX_MEASURED, RARE, Column, Kind, TableSchema
 
-__all__ = ["MAX_CATEGORIES", "infer_schema", "is_free_text", "measured_schema", "moment_column"]
+__all__ = ["MAX_CATEGORIES", "infer_schema", "is_free_text", "measured_schema", "moment_column", "numbers_column"]
 
 MAX_CATEGORIES = 1_000_000
 # Free text: so many cells, more than half of them different, of so many characters or words on average.
@@ -97,6 +97,12 @@ def measured_schema(frame: pd.DataFrame, target: str | None = None) -> TableSche
             )
         columns.append(column)
     return TableSchema(tuple(columns), target)
+
+
+def numbers_column(name: str, values: pd.Series, rare_below: int = 0) -> Column:
+    """A column of numbers that are no keys, whatever its name."""
+    column = _simple_column(name, values)
+    return _without_rare(column, values, rare_below) if rare_below > 1 else column
 
 
 def is_free_text(values: pd.Series) -> bool:

@@ -1,17 +1,18 @@
 """schema.yaml: what a person says of a table's columns, in a file that is short to read and to change."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from synthgen.data.tables.constraints.kinds import Constraint, read_constraint
 from synthgen.errors import SynthgenError, nearest
 from synthgen.layout import Column, Kind, TableSchema
 
-__all__ = ["DROP", "Wishes", "read_schema", "schema_text"]
+__all__ = ["DROP", "Wishes", "read_constraints", "read_schema", "schema_text"]
 
 #: The kind of a column that is not learned.
 DROP = "drop"
@@ -29,12 +30,14 @@ class Wishes:
         target: The column that a downstream model would predict, if the file names one.
         columns: By name, some of `kind`, `decimals`, `range` and `format`.
         sensitive: Columns whose groups shall be treated as in the real data.
+        constraints: What rows obey, in order.
     """
 
     where: str = "schema"
     target: str | None = None
     columns: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     sensitive: tuple[str, ...] = ()
+    constraints: tuple[Constraint, ...] = ()
 
 
 def read_schema(path: str | Path) -> Wishes:
@@ -55,8 +58,6 @@ def read_schema(path: str | Path) -> Wishes:
     for key in content:
         if key not in ("columns", "constraints"):
             raise SynthgenError(f"{file}: key {key!r}: {nearest(key, ('columns', 'constraints'))}")
-    if content.get("constraints"):
-        raise SynthgenError(f"{file}: constraints: this version knows none; leave the list empty")
     columns = content.get("columns") or {}
     if not isinstance(columns, dict):
         raise SynthgenError(f"{file}: columns: found a {type(columns).__name__}, expected a line a column")
@@ -73,15 +74,28 @@ def read_schema(path: str | Path) -> Wishes:
     if len(targets) > 1:
         raise SynthgenError(f"{file}: role: found two targets, {targets[0]!r} and {targets[1]!r}, expected one")
     sensitive = tuple(name for name, role in roles.items() if role == "sensitive")
-    return Wishes(str(file), targets[0] if targets else None, read, sensitive)
+    constraints = read_constraints(content.get("constraints") or [], str(file))
+    return Wishes(str(file), targets[0] if targets else None, read, sensitive, constraints)
 
 
-def schema_text(schema: TableSchema, left_out: Mapping[str, str]) -> str:
+def read_constraints(entries: Any, where: str) -> tuple[Constraint, ...]:
+    """Constraints from a list of entries, as a schema file has them.
+
+    Raises:
+        SynthgenError: `where`, the number of the entry, and what is wrong with it.
+    """
+    if not isinstance(entries, list | tuple):
+        raise SynthgenError(f"{where}: constraints: found {entries!r}, expected a list, as `- unique: id`")
+    return tuple(read_constraint(entry, f"{where}: constraints: entry {i}") for i, entry in enumerate(entries, 1))
+
+
+def schema_text(schema: TableSchema, left_out: Mapping[str, str], offered: Sequence[Mapping[str, Any]] = ()) -> str:
     """A schema file that says what was inferred.
 
     Args:
         schema: As inferred.
         left_out: By name, why a column is not learned.
+        offered: Entries of constraints that the data obeys: they are comments until a person wants them.
     """
     lines = [
         "# What the columns are. Change a line, then train with data.schema=THIS FILE. What is not here is inferred.",
@@ -91,7 +105,11 @@ def schema_text(schema: TableSchema, left_out: Mapping[str, str]) -> str:
     for column in schema:
         lines.append(f"  {_yaml(column.name)}: {_yaml(_described(column, column.name == schema.target))}")
     lines += [f"  {_yaml(name)}: {_yaml({'kind': DROP})}  # {reason}" for name, reason in left_out.items()]
-    return "\n".join([*lines, "constraints: []", ""])
+    if not offered:
+        return "\n".join([*lines, "constraints: []", ""])
+    lines += ["# All rows obey these. Remove the # before those that samples shall obey.", "constraints:"]
+    lines += [f"# - {_yaml(entry).removeprefix('{').removesuffix('}')}" for entry in offered]
+    return "\n".join([*lines, ""])
 
 
 def _checked(said: dict[str, Any], where: str) -> dict[str, Any]:
