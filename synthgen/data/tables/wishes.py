@@ -12,7 +12,7 @@ from synthgen.data.tables.constraints.kinds import Constraint, read_constraint
 from synthgen.errors import SynthgenError, nearest
 from synthgen.layout import Column, Kind, TableSchema
 
-__all__ = ["DROP", "Wishes", "read_constraints", "read_schema", "schema_text"]
+__all__ = ["DROP", "Wishes", "entry_text", "read_constraints", "read_schema", "schema_text"]
 
 #: The kind of a column that is not learned.
 DROP = "drop"
@@ -108,8 +108,12 @@ def schema_text(schema: TableSchema, left_out: Mapping[str, str], offered: Seque
     if not offered:
         return "\n".join([*lines, "constraints: []", ""])
     lines += ["# All rows obey these. Remove the # before those that samples shall obey.", "constraints:"]
-    lines += [f"# - {_yaml(entry).removeprefix('{').removesuffix('}')}" for entry in offered]
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, *(f"#  - {entry_text(entry)}" for entry in offered), ""])
+
+
+def entry_text(entry: Mapping[str, Any]) -> str:
+    """A constraint as one line of a schema file."""
+    return _yaml(dict(entry)).removeprefix("{").removesuffix("}")
 
 
 def _checked(said: dict[str, Any], where: str) -> dict[str, Any]:

@@ -59,7 +59,7 @@ class Combination(Transform):
                 continue
             fits = np.flatnonzero((self.table.codes[:, names] == codes[names]).all(axis=1))
             rows = place == j
-            given.refuse(rows & (len(fits) == 0), self.columns, f"no combination that {self._where} allows has it")
+            given.refuse(rows & (len(fits) == 0), self.columns, f"contradicts the constraint `{self._where}`")
             if len(fits) == 1:
                 known |= rows
                 which[rows] = fits[0]

@@ -59,5 +59,5 @@ class Given:
         """
         if fault.any():
             row = int(np.flatnonzero(fault)[0])
-            place = f" (row {row + 1})" if self.rows > 1 else ""
+            place = "" if fault.all() else f" (row {row + 1})"
             raise SynthgenError(f"condition {self.text(names, row)}{place}: {reason}")

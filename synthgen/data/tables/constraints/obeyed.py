@@ -96,8 +96,10 @@ class Obeyed:
         made = {}
         for _, transform in chosen:
             for name, values in transform.forward(frame).items():
-                of_places = isinstance(transform, Combination)
-                made[name] = _places(transform) if of_places else describe(name, values, rare_below)
+                if isinstance(transform, Combination):
+                    made[name] = _places(transform)
+                else:
+                    made[name] = describe(name, values, rare_below)
         return cls(schema, constraints, chosen, made)
 
     def forward(self, frame: pd.DataFrame) -> pd.DataFrame:
@@ -123,7 +125,7 @@ class Obeyed:
             near: Which moved numbers are close to those drawn.
 
         Returns:
-            The columns that can be made of those, and for each transform its constraint and (rows,) which rows it keeps.
+            The columns that can be made of those, and for each transform, by its constraint, (rows,) which it keeps.
         """
         found, kept = {name: learned[name] for name in learned.columns}, []
         for constraint, transform in self._kept:
@@ -204,7 +206,7 @@ class Obeyed:
         for i, stored in enumerate(data["entries"], start=1):
             constraint = read_constraint(stored["entry"], f"constraints: entry {i}")
             constraint.bind(schema)
-            constraint.restore(stored["state"], schema)
+            constraint.restore(stored["state"])
             constraints.append(constraint)
             states[id(constraint)] = stored["transform"]
         chosen = []
@@ -212,17 +214,11 @@ class Obeyed:
             chosen.append((constraint, _restored(constraint, schema, states[id(constraint)])))
         learned = TableSchema.from_dict(data["learned"])
         made = {column.name: column for column in learned}
-        made |= {
-            name: _places(transform)
-            for _, transform in chosen
-            if isinstance(transform, Combination)
-            for name in transform.made
-        }
+        made |= {t.place: _places(t) for _, t in chosen if isinstance(t, Combination)}
         obeyed = cls(schema, constraints, chosen, made)
         if obeyed.learned != learned:
-            raise SynthgenError(
-                f"constraints: learned columns {learned.names[:12]}, expected {obeyed.learned.names[:12]}"
-            )
+            expected = obeyed.learned.names[:12]
+            raise SynthgenError(f"constraints: found learned columns {learned.names[:12]}, expected {expected}")
         return obeyed
 
 
@@ -240,18 +236,18 @@ def _constructible(constraints: Sequence[Constraint]) -> Iterator[Constraint]:
 def _transform(constraint: Constraint, schema: TableSchema, frame: pd.DataFrame) -> Transform:
     columns = [schema[name] for name in constraint.columns]
     if isinstance(constraint, Sum):
-        return Totals.fit(columns[0], columns[1:], frame, constraint.where)
+        return Totals.fit(columns[0], columns[1:], frame, str(constraint))
     return _restored(constraint, schema, {})
 
 
 def _restored(constraint: Constraint, schema: TableSchema, state: dict[str, Any]) -> Transform:
     columns = [schema[name] for name in constraint.columns]
     if isinstance(constraint, Sum):
-        return Totals.restored(columns[0], columns[1:], state, constraint.where)
+        return Totals.restored(columns[0], columns[1:], state, str(constraint))
     if isinstance(constraint, FixedCombinations):
         return Combination(constraint.table, str(constraint))
     chain = constraint.chain if isinstance(constraint, Range) else constraint.columns
-    return Gaps([schema[name] for name in chain], constraint.where)
+    return Gaps([schema[name] for name in chain], str(constraint))
 
 
 def _places(transform: Combination) -> Column:

@@ -65,7 +65,8 @@ class Totals(Transform):
         for i, name in enumerate(self._parts):
             if told[i].any():
                 parts[i] = _overridden(self._scales[i], *parts[i], told[i], given.cells[name])
-        rest, gone = np.zeros(len(learned), dtype=self._number), np.zeros(len(learned), dtype=bool)
+        rest = np.zeros(len(learned), dtype=self._number)
+        gone = np.zeros(len(learned), dtype=bool)
         if self.made:
             gone = learned[self.rest].isna().to_numpy(dtype=bool)
             rest = learned[self.rest].fillna(0).to_numpy(dtype=float).astype(self._number)
@@ -108,7 +109,7 @@ class Totals(Transform):
             here = alone & ~told[i]
             if here.any():
                 left = np.where(here, total - added, scale.lowest)
-                reason = f"leaves {left[here][0]:g} for {name!r}, outside what training saw, by {self._where}"
+                reason = f"leaves {left[here][0]:g} for {name!r}, outside what training saw, by the constraint `{self._where}`"
                 given.refuse(here & ~scale.inside(left), self.columns, reason)
                 found[name] = Derived(scale.write(scale.down(left), ~here), here)
         if self.made:
@@ -128,13 +129,14 @@ class Totals(Transform):
         return cls(total, parts, state["falling"], state["rest"], where)
 
     @property
-    def _number(self) -> type:
+    def _number(self) -> Any:
         return np.int64 if self._scale.whole else np.float64
 
     def _rest_column(self, rest: np.ndarray, missing: np.ndarray) -> pd.Series:
         decimals = [scale.column.decimals for scale in (self._scale, *self._scales)]
-        if not self._scale.whole and None not in decimals:
-            rest = np.round(rest, max(decimals))
+        known = [digits for digits in decimals if digits is not None]
+        if not self._scale.whole and len(known) == len(decimals):
+            rest = np.round(rest, max(known))
         return pd.Series(np.where(missing, np.nan, rest), dtype=float)
 
     def _moved_parts(
