@@ -101,8 +101,8 @@ class Model(LightningModule):
             seed: Names the sequence.
             start: Index of the first example.
             progress: Called after every block with the number of examples it contributed.
-            keeping: Which examples are kept: others are drawn in place of those that are not, from the same block's
-                generator. By default all are.
+            keeping: Which examples are kept; others of the same block are drawn in place of those that are not. By
+                default all are.
             **options: The method's own.
 
         Returns:
@@ -119,16 +119,14 @@ class Model(LightningModule):
         for block in range(judged_from, -(-(start + n) // self.block_size)):
             first = block * self.block_size
             low, high = max(start, first) - first, min(start + n, first + self.block_size) - first
-            words = np.random.SeedSequence([seed, block]).generate_state(1, np.uint64)
-            generator = torch.Generator(self.device).manual_seed(int(words[0]) % 2**63)
-            draw = partial(self._draw_block, generator=generator, options=options)
+            draw = partial(self._draw_block, (seed, block), options)
             if keeping is not None and keeping.alike:
                 needed = alike_rows(draw, condition, keeping, self.block_size, high, kept)
                 part = {name: value[low:] for name, value in needed.items()}
             else:
                 rows = condition and self._block_condition(condition, first + low - start, first + high - start, low)
                 if keeping is None:
-                    part = {name: value[low:high] for name, value in draw(self.block_size, rows).items()}
+                    part = {name: value[low:high] for name, value in draw(self.block_size, rows, 0).items()}
                 else:
                     places = np.arange(low, high)
                     part = own_rows(draw, rows, keeping, self.block_size, places, first - start, kept)
@@ -139,9 +137,12 @@ class Model(LightningModule):
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     def _draw_block(
-        self, size: int, condition: Batch | None, generator: torch.Generator, options: dict[str, Any]
+        self, block: tuple[int, int], options: dict[str, Any], size: int, condition: Batch | None, attempt: int
     ) -> Batch:
-        """So many examples, on the CPU."""
+        """So many examples of a block, named by its seed and its number, on the CPU; other ones at each attempt."""
+        seeds = (*block, attempt) if attempt else block
+        words = np.random.SeedSequence(seeds).generate_state(1, np.uint64)
+        generator = torch.Generator(self.device).manual_seed(int(words[0]) % 2**63)
         if condition is not None:
             condition = {name: value.to(self.device) for name, value in condition.items()}
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16_pays(self.device)):

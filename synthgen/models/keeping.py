@@ -21,8 +21,8 @@ _TOO_FEW = 1e-3
 _MAX_DRAWS = 1000
 
 
-#: Draws so many rows under a condition, of as many rows, or none.
-Draw = Callable[[int, Batch | None], Batch]
+#: Draws so many rows, under a condition of as many or none, at the first attempt or a later one, which draws others.
+Draw = Callable[[int, Batch | None, int], Batch]
 
 
 class Acceptance:
@@ -87,9 +87,9 @@ def alike_rows(
         if parts:
             likely = (size - filled) / max(own.rate, _TOO_FEW) * 1.1
             rows = min(rows, int(likely // _LEAST + 1) * _LEAST)
-        drawn = draw(rows, _repeated(condition, rows))
-        found = np.flatnonzero(keeping.judge(drawn, None))
+        drawn = draw(rows, _repeated(condition, rows), draws)
         draws += 1
+        found = np.flatnonzero(keeping.judge(drawn, None))
         for counted in (own, count):
             counted.add(rows, len(found))
         taken = found[: size - filled]
@@ -122,8 +122,8 @@ def own_rows(
     """
     result: Batch = {}
     waiting, own = np.arange(len(places)), Acceptance()
-    for draws in range(1, _MAX_DRAWS + 1):
-        block = draw(size, condition)
+    for draws in range(_MAX_DRAWS):
+        block = draw(size, condition, draws)
         drawn = {name: value[torch.from_numpy(places[waiting])] for name, value in block.items()}
         keep = keeping.judge(drawn, places[waiting] + offset)
         for counted in (own, count):
@@ -137,7 +137,7 @@ def own_rows(
         waiting = waiting[~keep]
         if not len(waiting):
             return result
-        if draws >= _DRAWS and own.rate < _TOO_FEW:
+        if draws + 1 >= _DRAWS and own.rate < _TOO_FEW:
             break
     raise _too_few(own, keeping, f"{len(waiting):,} of {len(places):,} rows were not met: ")
 

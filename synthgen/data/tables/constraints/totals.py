@@ -109,7 +109,9 @@ class Totals(Transform):
             here = alone & ~told[i]
             if here.any():
                 left = np.where(here, total - added, scale.lowest)
-                reason = f"leaves {left[here][0]:g} for {name!r}, outside what training saw, by the constraint `{self._where}`"
+                reason = (
+                    f"by the constraint `{self._where}` leaves {left[here][0]:g} for {name!r}, which training never saw"
+                )
                 given.refuse(here & ~scale.inside(left), self.columns, reason)
                 found[name] = Derived(scale.write(scale.down(left), ~here), here)
         if self.made:
