@@ -337,6 +337,9 @@ def _card(synthesizer: Synthesizer, name: str) -> str:
             "every category that occurs, and of each numerical column its range and up to about a thousand of its "
             "values as they are"
         )
+        if codec.obeyed.constraints:
+            obeyed = "\n".join(f"- `{constraint}`" for constraint in codec.obeyed.constraints)
+            content += f"\n\nIts rows obey:\n\n{obeyed}"
     else:
         layout, output = codec.layout, "synthetic.npz"
         given_away = "the size of the images, the names and shares of their classes, and the spread of their pixels"

@@ -125,7 +125,7 @@ class Model(LightningModule):
                 part = {name: value[low:] for name, value in needed.items()}
             else:
                 rows = condition and self._block_condition(condition, first + low - start, first + high - start, low)
-                if keeping is None:
+                if keeping is None or rows is None:
                     part = {name: value[low:high] for name, value in draw(self.block_size, rows, 0).items()}
                 else:
                     places = np.arange(low, high)

@@ -187,6 +187,8 @@ class TableCodec:
                 identifier, a number of rows other than n, or what contradicts a constraint.
         """
         cells_of = self._condition_cells(condition, n)
+        if self.obeyed.constraints:  # before cells that training never saw: a constraint says more of them
+            self.obeyed.refuse(self.given(condition, n, within=False))
         numerical, categorical = torch.zeros(n, self._width[0]), torch.zeros(n, self._width[1], dtype=torch.int32)
         known = {"numerical": torch.zeros_like(numerical, dtype=torch.bool)}
         known["categorical"] = torch.zeros_like(categorical, dtype=torch.bool)
@@ -223,7 +225,7 @@ class TableCodec:
                 self._add_derived(found, name, derived)
         return found
 
-    def given(self, condition: dict[str, Any] | pd.DataFrame, n: int) -> Given:
+    def given(self, condition: dict[str, Any] | pd.DataFrame, n: int, within: bool = True) -> Given:
         """Cells that a condition gives and that are more than the codes it is encoded as.
 
         These are the numbers and dates of continuous variables, which encoding moves between two knots by the
@@ -232,6 +234,7 @@ class TableCodec:
         Args:
             condition: As `encode_condition` takes it.
             n: Number of samples.
+            within: Whether they must be within what training saw.
         """
         about = {name for constraint in self.obeyed.constraints for name in constraint.columns}
         cells, told = {}, {}
@@ -239,11 +242,11 @@ class TableCodec:
             if name in about or any(encoding.continuous for encoding in self.encodings[name]):
                 form = form_of(self.schema[name])
                 if isinstance(condition, dict):
-                    one, is_told = given_cells(form, of_column[:1])
+                    one, is_told = given_cells(form, of_column[:1], within)
                     cells[name] = one.iloc[np.zeros(n, dtype=int)].reset_index(drop=True)
                     told[name] = np.full(n, is_told[0])
                 else:
-                    cells[name], told[name] = given_cells(form, of_column)
+                    cells[name], told[name] = given_cells(form, of_column, within)
         return Given(cells, told, n)
 
     def keeping(self, given: Given | None, alike: bool, by_shares: bool = True) -> RowKeeping | None:

@@ -66,12 +66,13 @@ def cell_variables(form: Form, encodings: Sequence[Encoding], cell: Any) -> list
     ]
 
 
-def given_cells(form: Form, cells: Sequence[Any]) -> tuple[pd.Series, np.ndarray]:
+def given_cells(form: Form, cells: Sequence[Any], within: bool = True) -> tuple[pd.Series, np.ndarray]:
     """The cells of one column that a condition gives, in the column's type.
 
     Args:
         form: Of the column.
         cells: One a row; None and NaN are free, `MISSING` is to be missing.
+        within: Whether they must be within what training saw.
 
     Returns:
         (rows,) the cells, missing where they are free or to be missing; and which are given.
@@ -82,14 +83,14 @@ def given_cells(form: Form, cells: Sequence[Any]) -> tuple[pd.Series, np.ndarray
     column = form.column
     told = np.array([cell is MISSING or not pd.isna(cell) for cell in cells], dtype=bool)
     there = np.array([cell is not MISSING and not pd.isna(cell) for cell in cells], dtype=bool)
-    if (told & ~there).any() and not column.missing_rate:
+    if within and (told & ~there).any() and not column.missing_rate:
         raise SynthgenError(f"condition {column.name}: asks for a missing cell, but training saw none")
     given = [cell for cell, is_there in zip(cells, there) if is_there]
     if column.kind in (Kind.CATEGORICAL, Kind.BOOLEAN, Kind.CONSTANT):
         values = pd.Series([None] * len(cells), dtype="object")
         values[there] = _words(column, given)
         return values, told
-    typed = _typed(form, given) if given else pd.Series([], dtype=dtype_named(column.dtype))
+    typed = _typed(form, given, within) if given else pd.Series([], dtype=dtype_named(column.dtype))
     if pd.api.types.is_integer_dtype(typed.dtype):  # the plain dtype of whole numbers has no missing cell
         typed = typed.astype("UInt64" if column.maximum is not None and column.maximum >= 2**63 else "Int64")
     return pd.Series(typed.array, index=np.flatnonzero(there)).reindex(range(len(cells))), told
@@ -108,11 +109,11 @@ def _words(column: Column, cells: list[Any]) -> list[Any]:
     return [known[str(cell)] for cell in cells]
 
 
-def _typed(form: Form, cells: list[Any]) -> pd.Series:
+def _typed(form: Form, cells: list[Any], within: bool = True) -> pd.Series:
     """Wanted cells in the column's dtype.
 
     Raises:
-        SynthgenError: One that is none of the column's kind, or out of its range.
+        SynthgenError: One that is none of the column's kind, or, where it has to be within, out of its range.
     """
     column = form.column
     dtype = dtype_named(column.dtype)
@@ -124,7 +125,7 @@ def _typed(form: Form, cells: list[Any]) -> pd.Series:
             numbers = [int(cell) if isinstance(column.minimum, int) else float(cell) for cell in cells]
         except (TypeError, ValueError):
             raise SynthgenError(f"condition {column.name}: found {cells[0]!r}, expected a number") from None
-        for number in numbers:
+        for number in numbers if within else ():
             _in_range(column, number, f"{number}", f"{column.minimum} .. {column.maximum}")
         if pd.api.types.is_integer_dtype(dtype):
             numbers = [round(number) for number in numbers]
@@ -135,7 +136,7 @@ def _typed(form: Form, cells: list[Any]) -> pd.Series:
     except (TypeError, ValueError):  # SynthgenError is one
         expected = f"a {column.kind}" + (f" written as {column.format}" if column.format else "")
         raise SynthgenError(f"condition {column.name}: found {cells[0]!r}, expected {expected}") from None
-    for tick, cell in zip(ticks, cells):
+    for tick, cell in zip(ticks, cells) if within else ():
         _in_range(column, int(tick), str(cell), "the times")
     return read
 

@@ -96,13 +96,13 @@ class Formula:
         known = {name: _values(rows[name], schema[name]) for name in self.columns}
         try:
             with np.errstate(all="ignore"):
-                found = self._value(self._tree, known)
+                found = _truth(self._value(self._tree, known))
         except (TypeError, ValueError, OverflowError, ZeroDivisionError, RecursionError) as error:
             if isinstance(error, SynthgenError):
                 raise
             raise SynthgenError(f"{self.where}: {self.text!r}: {str(error).splitlines()[0]}") from None
         holds = np.ones(len(frame), dtype=bool)
-        holds[complete] = _truth(found)
+        holds[complete] = found
         return holds
 
     def _placeholder(self, match: re.Match[str]) -> str:

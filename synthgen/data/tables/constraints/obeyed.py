@@ -136,14 +136,21 @@ class Obeyed:
                 kept.append((_blamed(constraint, given), keep))
         return pd.DataFrame({name: found[name] for name in self.schema.names if name in found}), kept
 
+    def refuse(self, given: Given) -> None:
+        """Ends where a condition contradicts a constraint whatever the other cells are.
+
+        Raises:
+            SynthgenError: The condition and the constraint.
+        """
+        for constraint in self.constraints:
+            _refuse_contradiction(constraint, given)
+
     def derived(self, given: Given, uniform: Callable[[int], np.ndarray] | None) -> dict[str, Derived]:
         """What a condition says of learned columns that are made, or of parts that a total leaves.
 
         Raises:
-            SynthgenError: A condition that contradicts a constraint.
+            SynthgenError: A condition that leaves no row that obeys.
         """
-        for constraint in self.constraints:
-            _refuse_contradiction(constraint, given)
         found: dict[str, Derived] = {}
         for i, transform in enumerate(self.transforms):
             found.update(transform.derived(given, uniform(i) if uniform else None))
