@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from synthgen.data.tables.conditions import MISSING, Wanted, cell_variables, given_cells
+from synthgen.data.tables.conditions import MISSING, Wanted, cell_variables, condition_cells, given_cells
 from synthgen.data.tables.constraints.combination import Combination
 from synthgen.data.tables.constraints.given import Given
 from synthgen.data.tables.constraints.keeping import RowKeeping
@@ -27,7 +27,7 @@ from synthgen.data.tables.schema import numbers_column
 from synthgen.data.tables.stored import check_column, check_encodings
 from synthgen.data.tables.variables import Encoding, fit_variables, from_variables, scattered, to_codes, to_normal
 from synthgen.errors import SynthgenError, nearest
-from synthgen.layout import Kind, TableLayout, TableSchema
+from synthgen.layout import TableLayout, TableSchema
 
 __all__ = ["MISSING", "TableCodec"]
 
@@ -186,7 +186,7 @@ class TableCodec:
             SynthgenError: A column or a value that training never saw, a number out of the column's range, an
                 identifier, a number of rows other than n, or what contradicts a constraint.
         """
-        cells_of = self._condition_cells(condition, n)
+        cells_of = condition_cells(condition, n, self.schema)
         if self.obeyed.constraints:  # before cells that training never saw: a constraint says more of them
             self.obeyed.refuse(self.given(condition, n, within=False))
         numerical, categorical = torch.zeros(n, self._width[0]), torch.zeros(n, self._width[1], dtype=torch.int32)
@@ -237,17 +237,8 @@ class TableCodec:
             within: Whether they must be within what training saw.
         """
         about = {name for constraint in self.obeyed.constraints for name in constraint.columns}
-        cells, told = {}, {}
-        for name, of_column in self._condition_cells(condition, n).items():
-            if name in about or any(encoding.continuous for encoding in self.encodings[name]):
-                form = form_of(self.schema[name])
-                if isinstance(condition, dict):
-                    one, is_told = given_cells(form, of_column[:1], within)
-                    cells[name] = one.iloc[np.zeros(n, dtype=int)].reset_index(drop=True)
-                    told[name] = np.full(n, is_told[0])
-                else:
-                    cells[name], told[name] = given_cells(form, of_column, within)
-        return Given(cells, told, n)
+        about |= {name for name, parts in self.encodings.items() if any(part.continuous for part in parts)}
+        return given_cells(condition, n, [form_of(self.schema[name]) for name in condition if name in about], within)
 
     def keeping(self, given: Given | None, alike: bool, by_shares: bool = True) -> RowKeeping | None:
         """What tells which rows that a model draws are kept; None where all of them are.
@@ -348,23 +339,6 @@ class TableCodec:
 
     def _is_near(self, name: str, moved: np.ndarray, drawn: np.ndarray) -> np.ndarray:
         return is_near(self.obeyed.learned[name], self.encodings[name], moved, drawn)
-
-    def _condition_cells(self, condition: dict[str, Any] | pd.DataFrame, n: int) -> dict[str, list[Any]]:
-        """By column, one cell a sample."""
-        if isinstance(condition, pd.DataFrame):
-            if len(condition) != n:
-                raise SynthgenError(f"the condition has {len(condition)} rows for {n} samples; expected one row each")
-            cells_of = {str(name): condition[name].tolist() for name in condition.columns}
-        else:
-            cells_of = {str(name): [value] * n for name, value in condition.items()}
-        for name, cells in cells_of.items():
-            column = self.schema[name]
-            for cell in cells[:1] if isinstance(condition, dict) else cells:
-                if cell is not MISSING and not pd.api.types.is_scalar(cell):
-                    raise SynthgenError(f"condition {name}: found {cell!r}, expected one value")
-                if column.kind is Kind.IDENTIFIER and cell is not MISSING and not pd.isna(cell):
-                    raise SynthgenError(f"condition {name}: identifiers are made anew and cannot be asked for")
-        return cells_of
 
     def _add_derived(self, condition: dict[str, Tensor], name: str, derived: Derived) -> None:
         """Adds to an encoded condition the cells of a learned column that follow from it."""

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from synthgen.data.tables.constraints.given import Given
 from synthgen.data.tables.forms import MANY, Form
 from synthgen.data.tables.moments import ticks_of, zone_of
 from synthgen.data.tables.variables import Encoding, dtype_named, to_codes, to_normal
 from synthgen.errors import SynthgenError, nearest
-from synthgen.layout import Column, Kind
+from synthgen.layout import Column, Kind, TableSchema
 
-__all__ = ["MISSING", "Wanted", "cell_variables", "given_cells"]
+__all__ = ["MISSING", "Wanted", "cell_variables", "condition_cells", "given_cells"]
 
 #: Of one part of a cell: its code and its normal number, each None where it is left free.
 Wanted = tuple[int | None, float | None]
@@ -66,20 +67,54 @@ def cell_variables(form: Form, encodings: Sequence[Encoding], cell: Any) -> list
     ]
 
 
-def given_cells(form: Form, cells: Sequence[Any], within: bool = True) -> tuple[pd.Series, np.ndarray]:
-    """The cells of one column that a condition gives, in the column's type.
+def condition_cells(condition: dict[str, Any] | pd.DataFrame, n: int, schema: TableSchema) -> dict[str, list[Any]]:
+    """By column, the cells of a condition, one a sample.
+
+    Raises:
+        SynthgenError: A column that is not there, an identifier, what is no value, or a number of rows other than n.
+    """
+    if isinstance(condition, pd.DataFrame):
+        if len(condition) != n:
+            raise SynthgenError(f"the condition has {len(condition)} rows for {n} samples; expected one row each")
+        cells_of = {str(name): condition[name].tolist() for name in condition.columns}
+    else:
+        cells_of = {str(name): [value] * n for name, value in condition.items()}
+    for name, cells in cells_of.items():
+        column = schema[name]
+        for cell in cells[:1] if isinstance(condition, dict) else cells:
+            if cell is not MISSING and not pd.api.types.is_scalar(cell):
+                raise SynthgenError(f"condition {name}: found {cell!r}, expected one value")
+            if column.kind is Kind.IDENTIFIER and cell is not MISSING and not pd.isna(cell):
+                raise SynthgenError(f"condition {name}: identifiers are made anew and cannot be asked for")
+    return cells_of
+
+
+def given_cells(condition: dict[str, Any] | pd.DataFrame, n: int, forms: Sequence[Form], within: bool = True) -> Given:
+    """The cells of some columns that a condition gives, in their columns' types.
 
     Args:
-        form: Of the column.
-        cells: One a row; None and NaN are free, `MISSING` is to be missing.
-        within: Whether they must be within what training saw.
-
-    Returns:
-        (rows,) the cells, missing where they are free or to be missing; and which are given.
+        condition: One value a column, or one row a sample: None and NaN are free, `MISSING` is to be missing.
+        n: Number of samples.
+        forms: Of the columns.
+        within: Whether cells must be within what training saw.
 
     Raises:
         SynthgenError: A cell that is none of the column's kind, out of its range, or missing where training saw none.
     """
+    cells, told = {}, {}
+    for form in forms:
+        name = form.column.name
+        if isinstance(condition, dict):
+            one, is_told = _typed_or_missing(form, [condition[name]], within)
+            cells[name] = one.iloc[np.zeros(n, dtype=int)].reset_index(drop=True)
+            told[name] = np.full(n, is_told[0])
+        else:
+            cells[name], told[name] = _typed_or_missing(form, condition[name].tolist(), within)
+    return Given(cells, told, n)
+
+
+def _typed_or_missing(form: Form, cells: Sequence[Any], within: bool) -> tuple[pd.Series, np.ndarray]:
+    """(rows,) cells in the column's type, missing where they are free or to be missing; and which are given."""
     column = form.column
     told = np.array([cell is MISSING or not pd.isna(cell) for cell in cells], dtype=bool)
     there = np.array([cell is not MISSING and not pd.isna(cell) for cell in cells], dtype=bool)

@@ -196,16 +196,11 @@ def test_every_row_has_a_condition_of_its_own(frame):
 @pytest.mark.parametrize(
     ("condition", "message"),
     [
-        (
-            {"low": 100, "mid": 50},
-            r"condition low=100, mid=50: contradicts the constraint `inequality: \[low, mid, high\]`",
-        ),
+        ({"low": 100, "mid": 50}, r"low=100, mid=50: contradicts the constraint `inequality: \[low, mid, high\]`"),
         ({"low": 100, "high": 50}, r"condition low=100, high=50: contradicts the constraint `inequality"),
-        (
-            {"total": 5.0, "a": 6.0, "b": 1.0},
-            r"condition total=5.0, a=6.0, b=1.0: by the constraint `sum: .* leaves -2",
-        ),
-        ({"total": 9.0, "a": 6.0, "b": 1.0, "c": 1.0}, "contradicts the constraint `sum: {total:"),
+        ({"total": 50.0, "a": 60.0, "c": 10.0}, r"total=50.0, a=60.0, c=10.0: by the constraint `sum: .* leaves -20"),
+        ({"total": 90.0, "a": 60.0, "b": 10.0, "c": 10.0}, "contradicts the constraint `sum: {total:"),
+        ({"a": 5000.0}, r"condition a=5000.0: contradicts the constraint `range: {a: \[0, 1000\]}`"),
         ({"city": "A", "country": "y"}, r"condition city=A, country=y: contradicts the constraint `fixed_combinations"),
         ({"low": 3, "a": 30.0}, "condition low=3, a=30.0: contradicts the constraint `formula: low > 5 or a > 40`"),
         ({"low": MISSING}, "condition low: asks for a missing cell, but training saw none"),
@@ -216,7 +211,13 @@ def test_every_row_has_a_condition_of_its_own(frame):
 )
 def test_a_contradiction_names_both(frame, condition, message):
     frame = frame[(frame["low"] > 5) | (frame["a"] > 40)]
-    codec = fitted(frame, ENTRIES["whole"], ENTRIES["sum"], ENTRIES["combinations"], {"formula": "low > 5 or a > 40"})
+    codec = fitted(
+        frame,
+        *(ENTRIES[name] for name in ("whole", "sum", "combinations")),
+        {"formula": "low > 5 or a > 40"},
+        {"range": {"a": [0, 1000]}},
+        {"not_null": ["a", "mid"]},
+    )
     with pytest.raises(SynthgenError, match=message):
         codec.encode_condition(condition, 3)
 
