@@ -238,7 +238,9 @@ class TableCodec:
         """
         about = {name for constraint in self.obeyed.constraints for name in constraint.columns}
         about |= {name for name, parts in self.encodings.items() if any(part.continuous for part in parts)}
-        return given_cells(condition, n, [form_of(self.schema[name]) for name in condition if name in about], within)
+        return given_cells(
+            condition, n, [form_of(self.schema[name]) for name in map(str, condition) if name in about], within
+        )
 
     def keeping(self, given: Given | None, alike: bool, by_shares: bool = True) -> RowKeeping | None:
         """What tells which rows that a model draws are kept; None where all of them are.

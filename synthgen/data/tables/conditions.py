@@ -102,9 +102,11 @@ def given_cells(condition: dict[str, Any] | pd.DataFrame, n: int, forms: Sequenc
         SynthgenError: A cell that is none of the column's kind, out of its range, or missing where training saw none.
     """
     cells, told = {}, {}
+    of_all = isinstance(condition, dict)
+    condition = {str(name): values for name, values in condition.items()}
     for form in forms:
         name = form.column.name
-        if isinstance(condition, dict):
+        if of_all:
             one, is_told = _typed_or_missing(form, [condition[name]], within)
             cells[name] = one.iloc[np.zeros(n, dtype=int)].reset_index(drop=True)
             told[name] = np.full(n, is_told[0])

@@ -384,4 +384,6 @@ def _written(said: Any) -> str:
         return "{" + ", ".join(f"{key}: {_written(value)}" for key, value in said.items()) + "}"
     if isinstance(said, list | tuple):
         return "[" + ", ".join(map(_written, said)) + "]"
-    return {True: "true", False: "false", None: "null"}.get(said, str(said)) if not isinstance(said, str) else said
+    if said is None or isinstance(said, bool):
+        return "null" if said is None else str(said).lower()
+    return str(said)
