@@ -105,7 +105,7 @@ def _data_settings(
     keys = [override.partition("=")[0].lstrip("+").partition(".") for override in overrides]
     settings = {"holdout": 0.0, **{key: composed[key] for group, _, key in keys if group == "data"}}
     said: dict[str, Any] = {"target": target, "schema": None if schema is None else str(schema)}
-    said |= {"constraints": [dict(entry) for entry in constraints] or None, "batch_size": batch_size}
+    said |= {"constraints": list(constraints) or None, "batch_size": batch_size}
     return settings | {key: value for key, value in said.items() if value is not None}
 
 

@@ -104,6 +104,8 @@ class Obeyed:
 
     def forward(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Rows as a model learns them."""
+        if not self.transforms:
+            return frame
         made: dict[str, pd.Series] = {}
         for transform in self.transforms:
             made.update(transform.forward(frame))
@@ -127,6 +129,8 @@ class Obeyed:
         Returns:
             The columns that can be made of those, and for each transform, by its constraint, (rows,) which it keeps.
         """
+        if not self.transforms:
+            return learned, []
         found, kept = {name: learned[name] for name in learned.columns}, []
         for constraint, transform in self._kept:
             needed = {*transform.made, *(name for name in transform.columns if name not in transform.replaced)}

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import synthgen
 from synthgen.data.tables.codec import TableCodec
 from synthgen.data.tables.constraints.kinds import read_constraint
 from synthgen.data.tables.module import TableDataModule
@@ -139,6 +140,18 @@ def test_a_file_and_python_say_the_same_and_change_the_name_of_the_data(people, 
     assert told.codec.to_dict() == said.codec.to_dict()
     assert told.fingerprint == said.fingerprint != plain.fingerprint
     assert "constraints" not in plain.codec.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("constraints", "message"),
+    [
+        ([{"uniqe": "id"}], "data: constraints: entry 1: kind 'uniqe': did you mean 'unique'"),
+        ({"unique": "id"}, "data: constraints: entry 1: found 'unique', expected one kind of constraint"),
+    ],
+)
+def test_a_mistake_in_python_is_told_by_entry(people, constraints, message):
+    with pytest.raises(SynthgenError, match=message):
+        synthgen.fit(people, constraints=constraints)
 
 
 def test_a_stored_codec_is_checked(people):
