@@ -1,13 +1,18 @@
 """Constraints from fitting to samples: every table model, conditions, parts of a sequence, checkpoints, the command."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import ks_2samp
 
 import synthgen
 from synthgen.commands import run_command
 from synthgen.errors import SynthgenError
 
+ADULT = Path(os.environ.get("SYNTHGEN_DATA", "data")) / "tables" / "adult" / "train.csv"
 ROWS = 900
 ENTRIES = [
     {"inequality": ["start", "end"]},
@@ -158,3 +163,37 @@ def test_a_condition_that_hardly_any_row_meets_is_told_with_the_constraint(synth
         SynthgenError, match=r"acceptance rate .*most did not keep to `.*` with the condition (end|total)="
     ):
         synthesizer.sample(5, condition=condition)
+
+
+@pytest.mark.skipif(not ADULT.is_file(), reason="needs adult/train.csv under $SYNTHGEN_DATA/tables")
+def test_none_of_100_000_rows_of_adult_breaks_a_constraint():
+    rng = np.random.default_rng(0)
+    adult = pd.read_csv(ADULT).assign(
+        since=lambda t: t["age"] - np.minimum(rng.gamma(2, 6, len(t)).astype(int), t["age"] - 15),
+        capital=lambda t: t["capital_gain"] + t["capital_loss"],
+    )
+    constraints = [
+        {"fixed_combinations": ["education", "education_num"]},
+        {"inequality": ["since", "age"]},
+        {"sum": {"capital": ["capital_gain", "capital_loss"]}},
+        {"formula": "capital_gain == 0 or capital_loss == 0"},
+    ]
+    fitted = synthgen.fit(
+        adult,
+        constraints=constraints,
+        max_samples=60_000,
+        batch_size=512,
+        overrides=["callbacks=none", "trainer=cpu", "network.width=32", "network.depth=1"],
+    )
+    rows = fitted.sample(100_000)
+    assert fitted.model.kept.rate > 0.9
+    pairs = rows.groupby(["education", "education_num"]).ngroups
+    assert pairs <= adult.groupby(["education", "education_num"]).ngroups == 16
+    assert (rows["since"] <= rows["age"]).all()
+    assert (rows["capital"] == rows["capital_gain"] + rows["capital_loss"]).all()
+    assert ((rows["capital_gain"] == 0) | (rows["capital_loss"] == 0)).all()
+    # Shape: 1 less the distance of the distribution functions, or half that of the shares.
+    for name in ("since", "age", "capital", "capital_gain"):
+        assert ks_2samp(rows[name], adult[name]).statistic < 0.05
+    shares = [table["education"].value_counts(normalize=True) for table in (rows, adult)]
+    assert shares[0].sub(shares[1], fill_value=0).abs().sum() / 2 < 0.05
