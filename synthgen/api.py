@@ -1,7 +1,7 @@
 """The Python API: `synthgen.fit` and `synthgen.load`."""
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -34,6 +34,7 @@ def fit(
     labels: Sequence[Any] | np.ndarray | None = None,
     target: str | None = None,
     schema: str | Path | None = None,
+    constraints: Sequence[Mapping[str, Any]] = (),
     max_time: str | float | None = None,
     max_samples: int | None = None,
     batch_size: int | None = None,
@@ -50,6 +51,8 @@ def fit(
         labels: For an array of images, one label an image.
         target: For a table, the column that a downstream model would predict.
         schema: For a table, a schema file, as `synthgen inspect` writes it, that says what some columns are.
+        constraints: For a table, what its rows obey and samples shall: `[{"inequality": ["start", "end"]}]`, each as in
+            a schema file.
         max_time: Time of training, "HH:MM:SS" or seconds.
         max_samples: Training examples, where no time is given.
         batch_size: Examples a step.
@@ -73,7 +76,7 @@ def fit(
         given += [f"max_time='{max_time}'"] if max_time is not None else []
         given += [f"max_samples={max_samples}"] if max_samples is not None else []
         config = compose("train", given)
-        settings = _data_settings(overrides, config["data"], target, schema, batch_size)
+        settings = _data_settings(overrides, config["data"], target, schema, constraints, batch_size)
         module = _data_module(data, labels, {"seed": seed, "name": path.stem if path else "data", **settings})
         module.load()
         config["data"] = {"name": module.name, **settings}
@@ -95,12 +98,14 @@ def _data_settings(
     composed: dict[str, Any],
     target: str | None,
     schema: str | Path | None,
+    constraints: Sequence[Mapping[str, Any]],
     batch_size: int | None,
 ) -> dict[str, Any]:
     """What a person has said of how the data is split and read; by default all of it is learned."""
     keys = [override.partition("=")[0].lstrip("+").partition(".") for override in overrides]
     settings = {"holdout": 0.0, **{key: composed[key] for group, _, key in keys if group == "data"}}
-    said = {"target": target, "schema": None if schema is None else str(schema), "batch_size": batch_size}
+    said: dict[str, Any] = {"target": target, "schema": None if schema is None else str(schema)}
+    said |= {"constraints": list(constraints) or None, "batch_size": batch_size}
     return settings | {key: value for key, value in said.items() if value is not None}
 
 
@@ -116,7 +121,7 @@ def _data_module(
     if isinstance(data, pd.DataFrame) or (path and _holds_table(Path(path))):
         source = (lambda: data) if isinstance(data, pd.DataFrame) else (lambda: read_table(str(path)))
         return TableDataModule(source, **settings)
-    for key in ("target", "schema"):
+    for key in ("target", "schema", "constraints"):
         if key in settings:
             raise SynthgenError(f"{key}={settings[key]!r}: images have no columns; give labels instead")
     if path:

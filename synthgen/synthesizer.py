@@ -30,7 +30,7 @@ from synthgen.errors import SynthgenError, nearest
 from synthgen.files import manifest_faults, no_space, replacing_folder, write_manifest
 from synthgen.layout import ImageLayout, TableLayout
 from synthgen.models.base import Acceptance, Model
-from synthgen.models.stages import EMA, Optimization
+from synthgen.models.stages import EMA, Batch, Optimization
 from synthgen.training.contents import TensorEntry, read_tensor_entries
 
 __all__ = ["FORMAT_VERSION", "Synthesizer"]
@@ -112,8 +112,8 @@ class Synthesizer:
             A DataFrame with the real one's columns and dtypes, or `Images`.
 
         Raises:
-            SynthgenError: n or start out of range, a condition that training never saw, or a model that draws values
-                that are not finite.
+            SynthgenError: n or start out of range, a condition that training never saw or that contradicts a
+                constraint, constraints that hardly a row obeys, or a model that draws values that are not finite.
         """
         _check_whole(n=(n, 1), start=(start, 0), seed=(seed, 0), steps=(options.get("steps", 1), 1))
         if not isinstance(options.get("guidance", 1.0), int | float):
@@ -127,25 +127,37 @@ class Synthesizer:
             if name not in known:
                 hint = nearest(name, known) if known else "it has no options"
                 raise SynthgenError(f"{name}: {type(self.model).__name__} has no such option of sampling; {hint}")
-        encoded, condition = None, to_frame(condition)
+        condition = to_frame(condition)
         if rebalance is not None:
             condition = rebalanced(self.codec, rebalance, condition, n, int(seed), int(start))
-        if condition is not None and len(condition):
-            if self.model.conditioning == "none":
-                raise SynthgenError(f"condition: {type(self.model).__name__} takes none")
-            encoded = self.codec.encode_condition(condition, n)  # type: ignore[arg-type]
-        drawn = self.model.sample(n, encoded, seed, start, progress, **options)
-        for name, tensor in drawn.items():
-            if tensor.is_floating_point() and not tensor.isfinite().all():
-                raise SynthgenError(
-                    f"the model draws {name} values that are not finite: weights or settings are damaged"
-                )
-        if not isinstance(self.codec, TableCodec):
-            return self.codec.decode(drawn)
-        decoded = self.codec.decode(drawn, int(start), int(seed))
-        if encoded is not None:
-            return self.codec.with_given(decoded, condition)
-        return decoded
+        if condition is not None and not len(condition):
+            condition = None
+        if condition is not None and self.model.conditioning == "none":
+            raise SynthgenError(f"condition: {type(self.model).__name__} takes none")
+        if isinstance(self.codec, TableCodec):
+            return self._sample_rows(self.codec, n, condition, int(seed), int(start), progress, options)
+        encoded = None if condition is None else self.codec.encode_condition(condition, n)  # type: ignore[arg-type]
+        return self.codec.decode(_finite(self.model.sample(n, encoded, seed, start, progress, **options)))
+
+    def _sample_rows(
+        self,
+        codec: TableCodec,
+        n: int,
+        condition: dict[str, Any] | pd.DataFrame | None,
+        seed: int,
+        start: int,
+        progress: Callable[[int], None] | None,
+        options: dict[str, Any],
+    ) -> pd.DataFrame:
+        encoded = given = None
+        # A model that rejects does better with several combinations to meet than with one of them.
+        by_shares = self.model.conditioning != "rejection"
+        if condition is not None:
+            encoded = codec.encode_condition(condition, n, seed, start, by_shares)
+            given = codec.given(condition, n)
+        keeping = codec.keeping(given, not isinstance(condition, pd.DataFrame), by_shares)
+        drawn = self.model.sample(n, encoded, seed, start, progress, keeping, **options)
+        return codec.decode(_finite(drawn), start, seed, given)
 
     def sample_to_file(
         self,
@@ -188,7 +200,10 @@ class Synthesizer:
                 self.codec.encode_condition(rows, len(rows))
         block = self.model.block_size
         size = max(1, _PART_CELLS // (len(self.codec.schema) * block)) * block
-        acceptance: Acceptance | None = None
+        keeping = self.codec.keeping(None, alike=True)
+        if keeping is not None and keeping.ordered:
+            size = start + n  # a row depends on all of those before it, which every part would draw again
+        counts: dict[str, Acceptance] = {}
         with table_writer(str(output), self.codec.schema) as write:
             low = start
             while low < start + n:
@@ -197,10 +212,11 @@ class Synthesizer:
                 drawn = self.sample(high - low, part, seed, low, progress, rebalance, **options)
                 assert isinstance(drawn, pd.DataFrame)
                 write(drawn)
-                if self.model.acceptance is not None:
-                    acceptance = (acceptance or Acceptance()) + self.model.acceptance
+                for name in ("acceptance", "kept"):
+                    if (count := getattr(self.model, name)) is not None:
+                        counts.setdefault(name, Acceptance()).add(count.drawn, count.accepted)
                 low = high
-        self.model.acceptance = acceptance
+        self.model.acceptance, self.model.kept = counts.get("acceptance"), counts.get("kept")
 
     def log_prob(self, frame: pd.DataFrame) -> pd.Series:
         """How likely rows are under the model, by the columns together: to find what is unusual, or compare models.
@@ -323,6 +339,18 @@ def _check_whole(**given: tuple[Any, int]) -> None:
             raise SynthgenError(f"{key}: found {value!r}, expected at least {least}, a whole number")
 
 
+def _finite(drawn: Batch) -> Batch:
+    """What a model has drawn.
+
+    Raises:
+        SynthgenError: Numbers of it are not finite.
+    """
+    for name, tensor in drawn.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise SynthgenError(f"the model draws {name} values that are not finite: weights or settings are damaged")
+    return drawn
+
+
 class _Bounded(TorchDispatchMode):
     """Refuses to make tensors beyond a number of operations and elements, before memory is claimed for them."""
 
@@ -400,6 +428,9 @@ def _card(synthesizer: Synthesizer, name: str) -> str:
             "every category that occurs, and of each numerical column its range and up to about a thousand of its "
             "values as they are"
         )
+        if codec.obeyed.constraints:
+            obeyed = "\n".join(f"- `{constraint}`" for constraint in codec.obeyed.constraints)
+            content += f"\n\nIts rows obey:\n\n{obeyed}"
     else:
         layout, output = codec.layout, "synthetic.npz"
         given_away = "the size of the images, the names and shares of their classes, and the spread of their pixels"

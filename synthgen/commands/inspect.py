@@ -21,7 +21,9 @@ def run(config: DictConfig) -> None:
     from rich.console import Console
 
     from synthgen.data.files import read_data
+    from synthgen.data.tables.constraints.search import found_constraints
     from synthgen.data.tables.schema import infer_schema
+    from synthgen.data.tables.wishes import entry_text, schema_text
 
     plain = to_plain(config)
     settings, console = plain["data"], Console()
@@ -44,15 +46,16 @@ def run(config: DictConfig) -> None:
     for name, said in {**notable, **{name: f"{why}: left out" for name, why in left_out.items()}}.items():
         if said:
             console.print(f"- {name}: {said}", markup=False, soft_wrap=True)
+    offered = found_constraints(data, schema)
+    for entry in offered:
+        console.print(f"- all rows obey {entry_text(entry)}", markup=False, soft_wrap=True)
     if plain["output"]:
-        _write(Path(plain["output"]), schema, left_out, console)
+        _write(Path(plain["output"]), schema_text(schema, left_out, offered), console)
 
 
-def _write(file: Path, schema: Any, left_out: dict[str, str], console: Any) -> None:
-    from synthgen.data.tables.wishes import schema_text
+def _write(file: Path, text: str, console: Any) -> None:
     from synthgen.files import replacing
 
-    text = schema_text(schema, left_out)
     if file.exists() and file.read_text(encoding="utf-8") != text:
         said = f"{file} is there and says something else: left as it is; remove it, or choose another output="
         console.print(said, markup=False, soft_wrap=True)

@@ -63,6 +63,8 @@ def run(config: DictConfig) -> None:
     console = Console(highlight=False, soft_wrap=True)
     if (acceptance := synthesizer.model.acceptance) is not None:
         console.print(f"{acceptance.rate:.2%} of {acceptance.drawn:,} rows drawn met the condition")
+    if (kept := synthesizer.model.kept) is not None:
+        console.print(f"{kept.rate:.2%} of {kept.drawn:,} rows drawn were kept by the constraints")
     console.print(f"{n:,} {'rows' if synthesizer.codec.kind == 'table' else 'images'}: {output}")
 
 

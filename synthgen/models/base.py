@@ -3,6 +3,7 @@
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
 from synthgen.errors import SynthgenError
+from synthgen.models.keeping import Acceptance, Keeping, alike_rows, own_rows
 from synthgen.models.stages import Batch, ClosedFormStage, Stage, StepContext
 
 __all__ = ["Acceptance", "Model", "bf16_pays"]
@@ -32,6 +34,7 @@ class Model(LightningModule):
         budget: Training examples in all; None while a run in time has not yet fixed it.
         seed: Of the training noise.
         acceptance: Of the latest `sample` with a condition, where the model keeps to it by rejection.
+        kept: Of the latest `sample` whose rows were judged by a `keeping`: how many of those drawn were kept.
         rate_factor: Factor of all learning rates, below 1 after training has been rolled back.
         latest: Losses of the latest batch, on the device.
         norms: Gradient norms of its steps, on the device.
@@ -51,6 +54,7 @@ class Model(LightningModule):
         self.budget: int | None = None
         self.seed = 0
         self.acceptance: Acceptance | None = None
+        self.kept: Acceptance | None = None
         self.rate_factor = 1.0
         self.latest: dict[str, Tensor] = {}
         self.norms: list[Tensor] = []
@@ -68,7 +72,7 @@ class Model(LightningModule):
         """Draws `size` encoded examples.
 
         Args:
-            size: Always `block_size`.
+            size: `block_size`, or another number of rows where only some that are drawn are kept.
             condition: What `codec.encode_condition` gives, `size` rows of it, and `wanted`, (size,): whether the row is
                 one that was asked for, and not one that fills the block. Or None.
             generator: The only source of randomness, on the model's device.
@@ -83,6 +87,7 @@ class Model(LightningModule):
         seed: int = 0,
         start: int = 0,
         progress: Callable[[int], None] | None = None,
+        keeping: Keeping | None = None,
         **options: Any,
     ) -> Batch:
         """Draws examples `start` .. `start + n − 1` of the endless sequence that `seed` names.
@@ -96,6 +101,8 @@ class Model(LightningModule):
             seed: Names the sequence.
             start: Index of the first example.
             progress: Called after every block with the number of examples it contributed.
+            keeping: Which examples are kept; others of the same block are drawn in place of those that are not. By
+                default all are.
             **options: The method's own.
 
         Returns:
@@ -103,21 +110,44 @@ class Model(LightningModule):
         """
         self.eval()
         self.acceptance = Acceptance() if condition is not None and self.conditioning == "rejection" else None
+        kept = Acceptance()
+        self.kept = kept if keeping is not None else None
         parts = []
-        for block in range(start // self.block_size, -(-(start + n) // self.block_size)):
+        begin = start // self.block_size
+        # What comes before has a say in what is kept.
+        judged_from = 0 if keeping is not None and keeping.ordered and keeping.alike else begin
+        for block in range(judged_from, -(-(start + n) // self.block_size)):
             first = block * self.block_size
-            low, high = max(start, first), min(start + n, first + self.block_size)
-            words = np.random.SeedSequence([seed, block]).generate_state(1, np.uint64)
-            generator = torch.Generator(self.device).manual_seed(int(words[0]) % 2**63)
-            rows = (
-                None if condition is None else self._block_condition(condition, low - start, high - start, low - first)
-            )
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16_pays(self.device)):
-                drawn = self.sample_block(self.block_size, rows, generator, **options)
-            parts.append({name: value[low - first : high - first].cpu() for name, value in drawn.items()})
-            if progress:
-                progress(high - low)
+            low, high = max(start, first) - first, min(start + n, first + self.block_size) - first
+            draw = partial(self._draw_block, (seed, block), options)
+            if keeping is not None and keeping.alike:
+                needed = alike_rows(draw, condition, keeping, self.block_size, high, kept)
+                part = {name: value[low:] for name, value in needed.items()}
+            else:
+                rows = condition and self._block_condition(condition, first + low - start, first + high - start, low)
+                if keeping is None or rows is None:
+                    part = {name: value[low:high] for name, value in draw(self.block_size, rows, 0).items()}
+                else:
+                    places = np.arange(low, high)
+                    part = own_rows(draw, rows, keeping, self.block_size, places, first - start, kept)
+            if block >= begin:
+                parts.append(part)
+                if progress:
+                    progress(high - low)
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    def _draw_block(
+        self, block: tuple[int, int], options: dict[str, Any], size: int, condition: Batch | None, attempt: int
+    ) -> Batch:
+        """So many examples of a block, named by its seed and its number, on the CPU; other ones at each attempt."""
+        seeds = (*block, attempt) if attempt else block
+        words = np.random.SeedSequence(seeds).generate_state(1, np.uint64)
+        generator = torch.Generator(self.device).manual_seed(int(words[0]) % 2**63)
+        if condition is not None:
+            condition = {name: value.to(self.device) for name, value in condition.items()}
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16_pays(self.device)):
+            drawn = self.sample_block(size, condition, generator, **options)
+        return {name: value.cpu() for name, value in drawn.items()}
 
     def _block_condition(self, condition: Batch, low: int, high: int, offset: int) -> Batch:
         """Rows low .. high − 1 of a condition, at their places in a whole block, and which places these are.
@@ -126,8 +156,8 @@ class Model(LightningModule):
         """
         place = torch.arange(self.block_size).sub(offset)
         index = place.clamp(0, high - low - 1)
-        rows = {name: value[index + low].to(self.device) for name, value in condition.items()}
-        return {**rows, "wanted": (index == place).to(self.device)}
+        rows = {name: value[index + low] for name, value in condition.items()}
+        return {**rows, "wanted": index == place}
 
     def log_prob(self, batch: Batch) -> Tensor:
         """Logarithm of the probability of encoded examples, (examples,), in nats.
@@ -301,25 +331,6 @@ class Model(LightningModule):
             else:
                 stage.fit(self._train_stream.tensors)
             self._solved += 1
-
-
-class Acceptance:
-    """Counts how many of the rows that were drawn had the wanted cells."""
-
-    def __init__(self) -> None:
-        self.drawn = 0
-        self.accepted = 0
-
-    def __add__(self, other: "Acceptance") -> "Acceptance":
-        """Of both together."""
-        both = Acceptance()
-        both.drawn, both.accepted = self.drawn + other.drawn, self.accepted + other.accepted
-        return both
-
-    @property
-    def rate(self) -> float:
-        """Share of the rows drawn that were as wanted, 0 to 1; 1 before anything was drawn."""
-        return self.accepted / self.drawn if self.drawn else 1.0
 
 
 def bf16_pays(device: torch.device) -> bool:

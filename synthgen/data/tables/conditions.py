@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from synthgen.data.tables.forms import Form
+from synthgen.data.tables.constraints.given import Given
+from synthgen.data.tables.forms import MANY, Form
 from synthgen.data.tables.moments import ticks_of, zone_of
 from synthgen.data.tables.variables import Encoding, dtype_named, to_codes, to_normal
 from synthgen.errors import SynthgenError, nearest
-from synthgen.layout import Column, Kind
+from synthgen.layout import Column, Kind, TableSchema
 
-__all__ = ["MISSING", "Wanted", "cell_variables", "given_cells"]
+__all__ = ["MISSING", "Wanted", "cell_variables", "condition_cells", "given_cells"]
 
 #: Of one part of a cell: its code and its normal number, each None where it is left free.
 Wanted = tuple[int | None, float | None]
@@ -67,31 +68,91 @@ def cell_variables(form: Form, encodings: Sequence[Encoding], cell: Any) -> list
     ]
 
 
-def given_cells(form: Form, cells: Sequence[Any], frame: pd.DataFrame) -> pd.Series:
-    """A decoded column with the numbers and dates that a condition gives, to the last digit.
+def condition_cells(condition: dict[str, Any] | pd.DataFrame, n: int, schema: TableSchema) -> dict[str, list[Any]]:
+    """By column, the cells of a condition, one a sample.
 
-    Encoding moves a number between two knots by the resolution of float32.
+    Raises:
+        SynthgenError: A column that is not there, an identifier, what is no value, or a number of rows other than n.
+    """
+    if isinstance(condition, pd.DataFrame):
+        if len(condition) != n:
+            raise SynthgenError(f"the condition has {len(condition)} rows for {n} samples; expected one row each")
+        cells_of = {str(name): condition[name].tolist() for name in condition.columns}
+    else:
+        cells_of = {str(name): [value] * n for name, value in condition.items()}
+    for name, cells in cells_of.items():
+        column = schema[name]
+        for cell in cells[:1] if isinstance(condition, dict) else cells:
+            if cell is not MISSING and not pd.api.types.is_scalar(cell):
+                raise SynthgenError(f"condition {name}: found {cell!r}, expected one value")
+            if column.kind.invented and cell is not MISSING and not pd.isna(cell):
+                what = "identifiers are" if column.kind is Kind.IDENTIFIER else "personal text is"
+                raise SynthgenError(f"condition {name}: {what} made anew and cannot be asked for")
+    return cells_of
+
+
+def given_cells(condition: dict[str, Any] | pd.DataFrame, n: int, forms: Sequence[Form], within: bool = True) -> Given:
+    """The cells of some columns that a condition gives, in their columns' types.
 
     Args:
-        form: Of the column.
-        cells: One a row; None and NaN are free, `MISSING` is as it was decoded.
-        frame: Decoded rows.
+        condition: One value a column, or one row a sample: None and NaN are free, `MISSING` is to be missing.
+        n: Number of samples.
+        forms: Of the columns.
+        within: Whether cells must be within what training saw.
+
+    Raises:
+        SynthgenError: A cell that is none of the column's kind, out of its range, or missing where training saw none.
     """
+    cells, told = {}, {}
+    of_all = isinstance(condition, dict)
+    condition = {str(name): values for name, values in condition.items()}
+    for form in forms:
+        name = form.column.name
+        if of_all:
+            one, is_told = _typed_or_missing(form, [condition[name]], within)
+            cells[name] = one.iloc[np.zeros(n, dtype=int)].reset_index(drop=True)
+            told[name] = np.full(n, is_told[0])
+        else:
+            cells[name], told[name] = _typed_or_missing(form, condition[name].tolist(), within)
+    return Given(cells, told, n)
+
+
+def _typed_or_missing(form: Form, cells: Sequence[Any], within: bool) -> tuple[pd.Series, np.ndarray]:
+    """(rows,) cells in the column's type, missing where they are free or to be missing; and which are given."""
     column = form.column
-    given = np.array([cell is not MISSING and not pd.isna(cell) for cell in cells], dtype=bool)
-    values = frame[column.name].copy()
-    if not given.any():
-        return values
-    typed = _typed(form, [cell for cell, is_given in zip(cells, given) if is_given])
-    values[given] = typed.array
-    return values
+    told = np.array([cell is MISSING or not pd.isna(cell) for cell in cells], dtype=bool)
+    there = np.array([cell is not MISSING and not pd.isna(cell) for cell in cells], dtype=bool)
+    if within and (told & ~there).any() and not column.missing_rate:
+        raise SynthgenError(f"condition {column.name}: asks for a missing cell, but training saw none")
+    given = [cell for cell, is_there in zip(cells, there) if is_there]
+    if column.kind in (Kind.CATEGORICAL, Kind.BOOLEAN, Kind.CONSTANT):
+        values = pd.Series([None] * len(cells), dtype="object")
+        values[there] = _words(column, given)
+        return values, told
+    typed = _typed(form, given, within) if given else pd.Series([], dtype=dtype_named(column.dtype))
+    if pd.api.types.is_integer_dtype(typed.dtype):  # the plain dtype of whole numbers has no missing cell
+        typed = typed.astype("UInt64" if column.maximum is not None and column.maximum >= 2**63 else "Int64")
+    return pd.Series(typed.array, index=np.flatnonzero(there)).reindex(range(len(cells))), told
 
 
-def _typed(form: Form, cells: list[Any]) -> pd.Series:
+def _words(column: Column, cells: list[Any]) -> list[Any]:
+    """Wanted cells as the column's values."""
+    known = {str(value): value for value in column.categories}
+    for cell in cells:
+        if str(cell) not in known:
+            same = next((value for value in column.categories[:MANY] if _same(value, cell)), None)
+            if same is None:
+                hint = nearest(cell, column.categories[:MANY], what="values are")
+                raise SynthgenError(f"condition {column.name}: training never saw {cell!r}; {hint}")
+            known[str(cell)] = same
+    return [known[str(cell)] for cell in cells]
+
+
+def _typed(form: Form, cells: list[Any], within: bool = True) -> pd.Series:
     """Wanted cells in the column's dtype.
 
     Raises:
-        SynthgenError: One that is none of the column's kind, or out of its range.
+        SynthgenError: One that is none of the column's kind, or, where it has to be within, out of its range.
     """
     column = form.column
     dtype = dtype_named(column.dtype)
@@ -103,7 +164,7 @@ def _typed(form: Form, cells: list[Any]) -> pd.Series:
             numbers = [int(cell) if isinstance(column.minimum, int) else float(cell) for cell in cells]
         except (TypeError, ValueError):
             raise SynthgenError(f"condition {column.name}: found {cells[0]!r}, expected a number") from None
-        for number in numbers:
+        for number in numbers if within else ():
             _in_range(column, number, f"{number}", f"{column.minimum} .. {column.maximum}")
         if pd.api.types.is_integer_dtype(dtype):
             numbers = [round(number) for number in numbers]
@@ -114,7 +175,7 @@ def _typed(form: Form, cells: list[Any]) -> pd.Series:
     except (TypeError, ValueError):  # SynthgenError is one
         expected = f"a {column.kind}" + (f" written as {column.format}" if column.format else "")
         raise SynthgenError(f"condition {column.name}: found {cells[0]!r}, expected {expected}") from None
-    for tick, cell in zip(ticks, cells):
+    for tick, cell in zip(ticks, cells) if within else ():
         _in_range(column, int(tick), str(cell), "the times")
     return read
 

@@ -2,9 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from inspect import signature
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from synthgen.data.module import DataModule, limited_rows, split_rows
 from synthgen.data.tables.codec import TableCodec
 from synthgen.data.tables.schema import infer_schema
 from synthgen.data.tables.sources import read_table
-from synthgen.data.tables.wishes import Wishes, read_schema
+from synthgen.data.tables.wishes import Wishes, read_constraints, read_schema
 from synthgen.errors import SynthgenError, nearest
 
 __all__ = ["TableDataModule"]
@@ -37,6 +38,7 @@ class TableDataModule(DataModule):
         split_by: A column that names an entity, such as a patient, whose rows stay on one side of every split. It is an
             identifier and is not learned.
         schema: A schema file, as `synthgen inspect` writes it: what the columns are, where inference is to be told.
+        constraints: What rows obey and samples shall, each as in a schema file, whose own come first.
         rare_below: Values that fewer rows have are not kept: words become "(rare)", numbers the nearest kept one or a
             mean of so many. By default all are kept.
         limit: Number of rows to take, drawn by `seed`; by default all of them.
@@ -51,6 +53,7 @@ class TableDataModule(DataModule):
         path: str | None = None,
         target: str | None = None,
         schema: str | Path | None = None,
+        constraints: Sequence[Mapping[str, Any]] = (),
         rare_below: int | None = None,
         holdout: float | str = 0.1,
         validation: float = 0.05,
@@ -73,6 +76,7 @@ class TableDataModule(DataModule):
         self.rare_below = rare_below or 0
         self.sensitive: tuple[str, ...] = ()
         self._wishes = Wishes() if schema is None else read_schema(schema)
+        self._constraints = (*self._wishes.constraints, *read_constraints(constraints, "data"))
         self.holdout_share = holdout
         self.validation_share = validation
         self.split_by = split_by
@@ -107,7 +111,7 @@ class TableDataModule(DataModule):
         seen = frame.iloc[np.sort(np.concatenate([train, validation]))]
         learned = infer_schema(seen, self.target, self._wishes, self.rare_below)
         self.target, self.sensitive = learned.target, self._wishes.sensitive
-        self.codec = TableCodec.fit(seen, learned, self.rare_below)
+        self.codec = TableCodec.fit(seen, learned, self.rare_below, self._constraints)
         frame = frame[learned.names]
         self.train = frame.iloc[train]
         self.validation = frame.iloc[validation] if len(validation) else None
@@ -134,7 +138,11 @@ class TableDataModule(DataModule):
     def fingerprint(self) -> str:
         """A hash of the rows that training may see, their order included, and of what a schema file says of them."""
         content = fingerprint(self.train, self.validation)
-        if not self._wishes.columns:
+        said: list[Any] = []
+        if self._wishes.columns:
+            said = [self._wishes.target, dict(self._wishes.columns)]
+        if self._constraints:
+            said.append([str(constraint) for constraint in self._constraints])
+        if not said:
             return content
-        said = json.dumps([self._wishes.target, dict(self._wishes.columns)], sort_keys=True)
-        return hashlib.sha256(f"{content} {said}".encode()).hexdigest()
+        return hashlib.sha256(f"{content} {json.dumps(said, sort_keys=True)}".encode()).hexdigest()

@@ -55,9 +55,8 @@ def rebalanced(
 
 def _shares(codec: TableCodec, name: str, shares: dict[Any, float]) -> tuple[list[Any], list[float]]:
     """All values of a column and the share that each shall have."""
-    column, encodings = codec.schema[name], codec.encodings[name]
-    values = list(encodings[0].values) if len(encodings) == 1 else []
-    if len(values) < 2 or encodings[0].continuous:
+    column, values = codec.schema[name], codec.values_of(name)
+    if len(values) < 2:
         raise SynthgenError(
             f"rebalance: column {name!r} is {column.kind}, expected one with some values to choose from"
         )

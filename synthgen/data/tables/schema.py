@@ -18,7 +18,7 @@ from synthgen.data.tables.wishes import DROP, Wishes
 from synthgen.errors import SynthgenError, nearest
 from synthgen.layout import MAX_MEASURED, RARE, Column, Kind, TableSchema
 
-__all__ = ["infer_schema", "measured_schema", "moment_column", "unmeasured"]
+__all__ = ["infer_schema", "measured_schema", "moment_column", "numbers_column", "unmeasured"]
 
 # Free text: so many cells, more than half of them different, of so many characters or words on average.
 _MIN_TEXTS = 100
@@ -113,6 +113,12 @@ def unmeasured(name: str, values: pd.Series) -> str | None:
     if identifier_format(name, cells.different, len(cells.present)) is not None:
         return "identifiers"
     return "free text" if _is_free_text(cells) else None
+
+
+def numbers_column(name: str, values: pd.Series, rare_below: int = 0) -> Column:
+    """A column of numbers that are no keys, whatever its name."""
+    column = _simple_column(Cells(name, values))
+    return _without_rare(column, values, rare_below) if rare_below > 1 else column
 
 
 def _names(frame: pd.DataFrame) -> list[str]:

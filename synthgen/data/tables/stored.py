@@ -16,7 +16,7 @@ from synthgen.data.tables.variables import dtype_named
 from synthgen.errors import SynthgenError
 from synthgen.layout import Column, Kind
 
-__all__ = ["check_column"]
+__all__ = ["check_column", "check_encodings"]
 
 # Of the numbers that a date is made of, so that no sum of them leaves 64 bits: weeks, fractions of a second.
 _FARTHEST = 10**12
@@ -24,12 +24,11 @@ _FARTHEST = 10**12
 _MAX_DECIMALS = 12
 
 
-def check_column(column: Column, encodings: Sequence[Any]) -> None:
-    """Makes sure that a column of a stored schema and its encodings can be decoded.
+def check_column(column: Column) -> None:
+    """Makes sure that a column of a stored schema can be decoded.
 
     Args:
         column: As read from JSON.
-        encodings: An `Encoding` for each of its parts, as read from JSON.
 
     Raises:
         SynthgenError: The column's name, and what is wrong with it.
@@ -51,10 +50,25 @@ def check_column(column: Column, encodings: Sequence[Any]) -> None:
     _expect(plain and isinstance(column.ordered, bool), where, "levels", levels[:3], "different plain values")
     fits = not levels or (isinstance(dtype, pd.CategoricalDtype) and set(scalars) <= set(levels))
     _expect(fits, where, "levels", levels[:3], "those of a category, with all values that occur")
-    holds_missing = not isinstance(dtype, np.dtype) or dtype.kind not in "iub"
-    missing = column.kind is not Kind.CONSTANT and (rate > 0 or any(encoding.missing for encoding in encodings))
-    _expect(holds_missing or not missing, where, "dtype", column.dtype, "one that holds missing cells")
+    missing = column.kind is not Kind.CONSTANT and rate > 0
+    _expect(_holds_missing(dtype) or not missing, where, "dtype", column.dtype, "one that holds missing cells")
     _check_kind(column, dtype, where)
+
+
+def check_encodings(column: Column, encodings: Sequence[Any]) -> None:
+    """Makes sure that the encodings of a stored column, which `check_column` has passed, can be decoded.
+
+    Args:
+        column: As read from JSON.
+        encodings: An `Encoding` for each of its parts, as read from JSON.
+
+    Raises:
+        SynthgenError: The column's name, and what is wrong with it.
+    """
+    where = f"column {column.name!r}"
+    missing = column.kind is not Kind.CONSTANT and any(encoding.missing for encoding in encodings)
+    holds = _holds_missing(dtype_named(column.dtype)) or not missing
+    _expect(holds, where, "dtype", column.dtype, "one that holds missing cells")
     parts = form_of(column).parts
     _expect(len(parts) == len(encodings), where, "encodings", len(encodings), f"{len(parts)}, one a part")
     for i, (part, encoding) in enumerate(zip(parts, encodings)):
@@ -64,6 +78,10 @@ def check_column(column: Column, encodings: Sequence[Any]) -> None:
             numbers = (*encoding.values, *encoding.knots)
             far = all(_number(value) and 0 <= value + _FARTHEST <= 2**64 + _FARTHEST for value in numbers)
             _expect(far, where, "values", numbers[:3], "numbers of a sensible size")
+
+
+def _holds_missing(dtype: Any) -> bool:
+    return not isinstance(dtype, np.dtype) or dtype.kind not in "iub"
 
 
 def _check_kind(column: Column, dtype: Any, where: str) -> None:

@@ -2,7 +2,7 @@
 
 import datetime
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,12 +10,13 @@ from typing import Any
 
 import yaml
 
+from synthgen.data.tables.constraints.kinds import Constraint, read_constraint
 from synthgen.data.tables.invented import FORMATS, check_locale
 from synthgen.data.tables.ranges import limits_of, with_range
 from synthgen.errors import SynthgenError, nearest
 from synthgen.layout import Column, Kind, TableSchema
 
-__all__ = ["DROP", "Wishes", "read_schema", "schema_text"]
+__all__ = ["DROP", "Wishes", "entry_text", "read_constraints", "read_schema", "schema_text"]
 
 #: The kind of a column that is not learned.
 DROP = "drop"
@@ -33,12 +34,14 @@ class Wishes:
         target: The column that a downstream model would predict, if the file names one.
         columns: By name, some of `kind`, `decimals`, `range`, `format` and `locale`.
         sensitive: Columns whose groups shall be treated as in the real data.
+        constraints: What rows obey, in order.
     """
 
     where: str = "schema"
     target: str | None = None
     columns: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     sensitive: tuple[str, ...] = ()
+    constraints: tuple[Constraint, ...] = ()
 
 
 def read_schema(path: str | Path) -> Wishes:
@@ -59,8 +62,6 @@ def read_schema(path: str | Path) -> Wishes:
     for key in content:
         if key not in ("columns", "constraints"):
             raise SynthgenError(f"{file}: key {key!r}: {nearest(key, ('columns', 'constraints'))}")
-    if content.get("constraints"):
-        raise SynthgenError(f"{file}: constraints: this version knows none; leave the list empty")
     columns = content.get("columns") or {}
     if not isinstance(columns, dict):
         raise SynthgenError(f"{file}: columns: found a {type(columns).__name__}, expected a line a column")
@@ -77,15 +78,28 @@ def read_schema(path: str | Path) -> Wishes:
     if len(targets) > 1:
         raise SynthgenError(f"{file}: role: found two targets, {targets[0]!r} and {targets[1]!r}, expected one")
     sensitive = tuple(name for name, role in roles.items() if role == "sensitive")
-    return Wishes(str(file), targets[0] if targets else None, read, sensitive)
+    constraints = read_constraints(content.get("constraints") or [], str(file))
+    return Wishes(str(file), targets[0] if targets else None, read, sensitive, constraints)
 
 
-def schema_text(schema: TableSchema, left_out: Mapping[str, str]) -> str:
+def read_constraints(entries: Any, where: str) -> tuple[Constraint, ...]:
+    """Constraints from a list of entries, as a schema file has them.
+
+    Raises:
+        SynthgenError: `where`, the number of the entry, and what is wrong with it.
+    """
+    if not isinstance(entries, list | tuple):
+        raise SynthgenError(f"{where}: constraints: found {entries!r}, expected a list, as `- unique: id`")
+    return tuple(read_constraint(entry, f"{where}: constraints: entry {i}") for i, entry in enumerate(entries, 1))
+
+
+def schema_text(schema: TableSchema, left_out: Mapping[str, str], offered: Sequence[Mapping[str, Any]] = ()) -> str:
     """A schema file that says what was inferred.
 
     Args:
         schema: As inferred.
         left_out: By name, why a column is not learned.
+        offered: Entries of constraints that the data obeys: they are comments until a person wants them.
     """
     lines = [
         "# What the columns are. Change a line, then train with data.schema=THIS FILE. What is not here is inferred.",
@@ -95,7 +109,15 @@ def schema_text(schema: TableSchema, left_out: Mapping[str, str]) -> str:
     for column in schema:
         lines.append(f"  {_yaml(column.name)}: {_yaml(_described(column, column.name == schema.target))}")
     lines += [f"  {_yaml(name)}: {_yaml({'kind': DROP})}  # {reason}" for name, reason in left_out.items()]
-    return "\n".join([*lines, "constraints: []", ""])
+    if not offered:
+        return "\n".join([*lines, "constraints: []", ""])
+    lines += ["# All rows obey these. Remove the # before those that samples shall obey.", "constraints:"]
+    return "\n".join([*lines, *(f"#  - {entry_text(entry)}" for entry in offered), ""])
+
+
+def entry_text(entry: Mapping[str, Any]) -> str:
+    """A constraint as one line of a schema file."""
+    return _yaml(dict(entry)).removeprefix("{").removesuffix("}")
 
 
 def _checked(said: dict[str, Any], where: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from synthgen.errors import SynthgenError
-from synthgen.models.base import Acceptance
+from synthgen.models.keeping import Acceptance
 from synthgen.models.stages import Batch
 
 __all__ = ["by_rejection"]

@@ -164,7 +164,7 @@ def test_a_condition_on_a_date_gives_all_of_its_parts_and_comes_back_exactly(as_
     known = condition["numerical_known"].sum() + condition["categorical_known"].sum()
     parts = len(codec.encodings["x"]) + sum(e.continuous and e.cardinality > 0 for e in codec.encodings["x"])
     assert known == 2 * parts
-    decoded = codec.with_given(codec.decode(condition), {"x": values[17]})
+    decoded = codec.decode(condition, given=codec.given({"x": values[17]}, 2))
     assert decoded["x"].tolist() == [values[17]] * 2
     assert codec.decode(codec.encode_condition({"x": MISSING}, 2))["x"].isna().all()
     for wrong, message in (("2031-01-01" if not as_text else "01.01.2031 00:00", "outside"), ("soon", "expected a")):

@@ -123,7 +123,8 @@ def test_a_data_module_obeys_the_file_and_its_name_changes_with_what_it_says(peo
         ("- age", "schema.yaml: found list, expected `columns:`"),
         ("columns: {age: 3}", "column 'age': found 3, expected a kind"),
         ("columns: {age: [", "schema.yaml: not YAML"),
-        ("constraints: [a < b]", "schema.yaml: constraints: this version knows none"),
+        ("constraints: [a < b]", "schema.yaml: constraints: entry 1: found 'a < b', expected one kind of constraint"),
+        ("constraints: {unique: age}", "schema.yaml: constraints: found {'unique': 'age'}, expected a list"),
         (f"columns: {{{', '.join(f'{n}: drop' for n in ('age', 'pay', 'code', 'since', 'member', 'sex'))}}}", "no col"),
     ],
 )
