@@ -75,13 +75,13 @@ class TabSyn(Model):
         ema: EMA,
         beta: AdaptiveBeta,
         share: float = 0.5,
-        noise_mean: float = -1.2,
+        noise_mean: float = -0.4,
         noise_std: float = 1.2,
-        sigma_min: float = 0.002,
+        sigma_min: float = 0.01,
         sigma_max: float = 80.0,
         rho: float = 7.0,
-        sampler: str = "heun",
-        steps: int = 25,
+        sampler: str = "dpmpp_2m",
+        steps: int = 20,
     ) -> None:
         if not 0 < share < 1:
             raise SynthgenError(f"share: found {share}, expected more than 0 and less than 1")
@@ -198,7 +198,9 @@ class TabSyn(Model):
 
 
 class Standardisation(nn.Module):
-    """Moves latents to mean 0 and variance 1, each dimension for itself.
+    """Moves latents to mean 0, each dimension for itself, and scales all alike to variance 1.
+
+    With a scale of its own, a dimension that says next to nothing would be as loud as the others.
 
     Args:
         latents: Dimensions.
@@ -210,13 +212,13 @@ class Standardisation(nn.Module):
     def __init__(self, latents: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(latents))
-        self.register_buffer("std", torch.ones(latents))
+        self.register_buffer("std", torch.ones(()))
 
     def fit(self, latents: Tensor) -> None:
-        """Takes mean and standard deviation of (rows, latents); a dimension that says nothing keeps its scale."""
+        """Takes the means of (rows, latents), and the root of the mean variance; 1 where nothing varies."""
         self.mean.copy_(latents.mean(dim=0))
-        std = latents.std(dim=0, correction=0)
-        self.std.copy_(torch.where(std > 1e-4, std, 1.0))
+        std = latents.var(dim=0, correction=0).mean().sqrt()
+        self.std.copy_(torch.where(std > 0, std, 1.0))
 
     def forward(self, latents: Tensor) -> Tensor:
         """(rows, latents) to the same."""
