@@ -62,7 +62,7 @@ class Budget(Callback):
         self._steps += 1
         if self._steps == _WARM_UP_STEPS:
             self._warm = (self.seconds, pl_module.samples_seen)
-        if self._is_measured(pl_module):
+        if pl_module.budget is None and self.max_time is not None and self.seconds >= self._measured(pl_module):
             self._fix(trainer, pl_module, self.max_time)
         if self._spent(pl_module):
             trainer.should_stop = True
@@ -108,11 +108,11 @@ class Budget(Callback):
         # Every process must stop at the same batch.
         pl_module.budget = int(trainer.strategy.broadcast(int(budget)))
 
-    def _is_measured(self, pl_module: Any) -> bool:
-        if pl_module.budget is not None or self.max_time is None:
-            return False
+    def _measured(self, pl_module: Any) -> float:
+        """Seconds after which the speed is known well enough."""
+        assert self.max_time is not None
         shares = [stage.share for stage in pl_module.stages if stage.share]
-        return self.seconds >= _MEASURED * self.max_time * shares[0] / sum(shares)
+        return _MEASURED * self.max_time * shares[0] / sum(shares)
 
     @staticmethod
     def _spent(pl_module: Any) -> bool:

@@ -26,8 +26,8 @@ def rehearse(trainer: Trainer, model: Any, index: int) -> float:
     Returns:
         Seconds an example, over all processes.
     """
-    stage, stream = model.stages[index], trainer.train_dataloader
-    device = model.device
+    stage, device = model.stages[index], model.device
+    stream: Any = trainer.train_dataloader
     rows = torch.arange(stream.batch_size, device=device) % len(next(iter(stream.tensors.values())))
     batch = {name: tensor[rows] for name, tensor in stream.tensors.items()}
     examples = stream.batch_size * trainer.world_size
