@@ -17,6 +17,7 @@ from synthgen.models.table.cells import RowCells
 from synthgen.models.table.rejection import by_rejection
 from synthgen.models.variational import AdaptiveBeta, gaussian_kl, reparameterised
 from synthgen.networks.cells import Marginals
+from synthgen.networks.ragged import gumbel
 from synthgen.networks.table_autoencoder import TableAutoencoder
 
 __all__ = ["TabSyn"]
@@ -38,8 +39,8 @@ class TabSyn(Model):
     stage, and EDM's loss of the latents in the second.
 
     Sampling solves an ODE from noise to latents in `steps` steps, each of one evaluation of the denoiser, or two by
-    "heun", and decodes them: each word is the likeliest one, each number the expected one, as what a row is lies in its
-    latents. Conditions are kept by rejection: rows are drawn until all cells are as wanted.
+    "heun", and decodes them: words are drawn from the decoder's shares, of which a trained one leaves little to chance,
+    and numbers are the expected ones. Conditions are kept by rejection: rows are drawn until all cells are as wanted.
 
     Args:
         layout: What a row is made of.
@@ -74,7 +75,7 @@ class TabSyn(Model):
         autoencoder_optimization: Optimization,
         ema: EMA,
         beta: AdaptiveBeta,
-        share: float = 0.5,
+        share: float = 0.25,
         noise_mean: float = -0.4,
         noise_std: float = 1.2,
         sigma_min: float = 0.01,
@@ -159,7 +160,7 @@ class TabSyn(Model):
         latents = solve(lambda x, sigma: denoiser(x, sigma.expand(len(x))), sigmas[0] * noise, sigmas)
         logits, means = coder.decode(scale.undo(latents))
         for cells, of_values in logits:
-            values[:, cells] = of_values.argmax(dim=2).T
+            values[:, cells] = (of_values + gumbel(of_values.shape, generator)).argmax(dim=2).T
         numbers[:, coder.numbers] = means.T
         return self.cells.to_batch(values, numbers)
 

@@ -96,7 +96,10 @@ def test_eight_rows_are_learned_by_heart(model):
         "table/argn": ["network.width=64", "network.dropout=0"],
         "table/ctgan": ["model.dropout=0", "network.widths=[64,64]"],
         "table/tabdiff": ["network.width=64", "network.dropout=0", "model.optimization.weight_decay=0"],
-        "table/tabsyn": ["network.denoiser.width=64", "model.steps=10", "model.autoencoder_optimization.lr=5e-3"],
+        "table/tabsyn": [
+            *("network.autoencoder.width=32", "model.autoencoder_optimization.lr=5e-3", "model.beta.start=0.001"),
+            *("network.denoiser.width=64", "model.steps=10"),
+        ],
         "table/tvae": ["network.widths=[64,64]", "model.beta=0.2", "model.latent=4"],
     }[model]
     if model == "table/ctgan":
