@@ -97,8 +97,8 @@ def test_eight_rows_are_learned_by_heart(model):
         "table/ctgan": ["model.dropout=0", "network.widths=[64,64]"],
         "table/tabdiff": ["network.width=64", "network.dropout=0", "model.optimization.weight_decay=0"],
         "table/tabsyn": [
-            *("network.autoencoder.width=32", "model.autoencoder_optimization.lr=5e-3", "model.beta.start=0.001"),
-            *("network.denoiser.width=64", "model.steps=10"),
+            *("network.autoencoder.width=32", "network.denoiser.width=64", "model.steps=10", "model.share=0.5"),
+            *("model.autoencoder_optimization.lr=5e-3", "model.autoencoder_optimization.warmup=0"),
         ],
         "table/tvae": ["network.widths=[64,64]", "model.beta=0.2", "model.latent=4"],
     }[model]
