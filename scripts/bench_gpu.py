@@ -29,6 +29,7 @@ from synthgen.training.run_folder import RunFolder
 FAMILIES = {
     "table/argn": ["experiment=adult_tabdiff", "model=table/argn"],
     "table/tabdiff": ["experiment=adult_tabdiff"],
+    "table/tabsyn": ["experiment=adult_tabdiff", "model=table/tabsyn"],
     "table/ctgan": ["experiment=adult_tabdiff", "model=table/ctgan"],
     "table/tvae": ["experiment=adult_tabdiff", "model=table/tvae"],
     "image/edm": ["experiment=fashion_edm"],

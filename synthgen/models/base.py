@@ -60,6 +60,7 @@ class Model(LightningModule):
         self.norms: list[Tensor] = []
         self.rows: list[Tensor] = []
         self._solved = 0  # stages that have ended
+        self._prepared = -1  # the stage that has made what its batches hold
         self._stage_optimizers: list[list[Any]] = []
         self._training_noise = torch.Generator()
         self._validation_noise = torch.Generator()
@@ -234,7 +235,7 @@ class Model(LightningModule):
         self.samples_seen += examples
 
     def on_train_start(self) -> None:
-        """Puts the data stream where the examples seen so far have led to, and runs closed-form stages."""
+        """Puts the data stream where the examples seen so far have led to, and begins the stages whose turn it is."""
         self._train_stream.load_state_dict({"position": self.samples_seen})
         flat = self.optimizers()
         remaining = iter(flat if isinstance(flat, list) else [flat])
@@ -243,7 +244,8 @@ class Model(LightningModule):
         self._training_noise.manual_seed(self.seed * 1_000_003 + self.global_rank)
         if self._restored_noise is not None:
             self._restore_noise(*self._restored_noise)
-        self._solve_closed_forms()
+        self._prepared = -1  # the stream is a new one
+        self._begin_stages()
 
     def _restore_noise(self, device: str | None, state: Tensor) -> None:
         if device not in (None, self.device.type):
@@ -261,8 +263,8 @@ class Model(LightningModule):
             self._training_noise.manual_seed(int(draw) + self.global_rank)
 
     def on_train_batch_end(self, *_: Any) -> None:
-        """Runs the closed-form stages that come next, if the stage before them has just ended."""
-        self._solve_closed_forms()
+        """Begins the stages that come next, if the one before them has just ended."""
+        self._begin_stages()
 
     @property
     def validates(self) -> bool:
@@ -319,6 +321,14 @@ class Model(LightningModule):
         if self.budget is None or not taking:
             return taking[0] if taking else 0
         return max(i for i in taking if self.stage_span(i)[0] <= self.samples_seen)
+
+    def _begin_stages(self) -> None:
+        """Fits closed forms whose turn has come, and lets a stage that begins prepare its batches."""
+        self._solve_closed_forms()
+        index = self._stage_index()
+        if index != self._prepared:
+            self.stages[index].prepare(self._train_stream.tensors)
+            self._prepared = index
 
     def _solve_closed_forms(self) -> None:
         """Fits every closed-form stage whose turn has come: those that directly follow a stage that has ended."""

@@ -198,6 +198,14 @@ class Stage(nn.Module):
         """Closed form: learns from the whole encoded data, once."""
         raise NotImplementedError
 
+    def prepare(self, data: Batch) -> None:
+        """Adds to the resident data what batches of this stage hold besides: before its first one, and again where a
+        run goes on within the stage.
+
+        Args:
+            data: The whole encoded training data, resident on the device.
+        """
+
 
 @dataclass(frozen=True)
 class StepContext:
@@ -239,6 +247,8 @@ class GradientStage(Stage):
         share: Share of the model's budget.
         validation: What says how good the module is, of the same form as `loss`, where the loss has weights that help
             to learn and mean nothing; by default the loss.
+        resident: What the stage learns from besides the data, computed once from the whole of it when the stage begins:
+            batches then hold their rows of it. Those of validation do not.
     """
 
     def __init__(
@@ -249,11 +259,13 @@ class GradientStage(Stage):
         ema: EMA | None = None,
         share: float = 1.0,
         validation: Callable[[Any, Batch, torch.Generator], Tensor] | None = None,
+        resident: Callable[[Batch], Batch] | None = None,
     ) -> None:
         super().__init__(share)
         self.module = module
         self.loss = loss
         self.validation = validation or loss
+        self.resident = resident
         self.optimization = optimization
         self.ema = ema
         self.average = deepcopy(module).requires_grad_(False).eval() if ema else None
@@ -288,6 +300,12 @@ class GradientStage(Stage):
         if self.ema and self.average is not None:
             self.ema.update(self.average, self.module, context.examples, context.seen + context.examples)
         return {"loss": loss.detach()}
+
+    @torch.no_grad()
+    def prepare(self, data: Batch) -> None:
+        """Adds what is `resident`."""
+        if self.resident is not None:
+            data.update(self.resident(data))
 
     @torch.no_grad()
     def validation_loss(self, batch: Batch, generator: torch.Generator) -> Tensor:

@@ -3,10 +3,18 @@
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["bernoulli_nll", "discretised_logistic_nll", "free_bits", "gaussian_kl", "gaussian_nll", "reparameterised"]
+__all__ = [
+    "AdaptiveBeta",
+    "bernoulli_nll",
+    "discretised_logistic_nll",
+    "free_bits",
+    "gaussian_kl",
+    "gaussian_nll",
+    "reparameterised",
+]
 
 
 def reparameterised(mean: Tensor, logvar: Tensor, generator: torch.Generator) -> Tensor:
@@ -70,3 +78,56 @@ def discretised_logistic_nll(x: Tensor, mean: Tensor, log_scale: Tensor, levels:
     inside = functional.logsigmoid(upper) + functional.logsigmoid(-lower) + (-torch.expm1(lower - upper)).log()
     first, last = functional.logsigmoid(upper), functional.logsigmoid(-lower)
     return -torch.where(x <= -1 + half, first, torch.where(x >= 1 - half, last, inside))
+
+
+class AdaptiveBeta(nn.Module):
+    """A weight of the divergence that falls whenever reconstruction ceases to (Zhang et al., 2024, section 3.2).
+
+    Latents begin regular, and become as precise as reconstruction takes. All of it stays on the device.
+
+    Args:
+        start: The weight at the start, above 0.
+        end: The weight below which it never falls.
+        decay: What it is multiplied by, below 1.
+        every: Examples over which a mean reconstruction loss is taken.
+        patience: Such means in a row without a lower one after which the weight falls.
+
+    Attributes:
+        value: The weight.
+    """
+
+    value: Tensor
+    best: Tensor
+    stale: Tensor
+    total: Tensor
+    examples: Tensor
+
+    def __init__(
+        self, start: float = 1e-2, end: float = 1e-5, decay: float = 0.7, every: int = 30_000, patience: int = 1
+    ) -> None:
+        super().__init__()
+        self.end = end
+        self.decay = decay
+        self.every = every
+        self.patience = patience
+        self.register_buffer("value", torch.tensor(float(start)))
+        self.register_buffer("best", torch.tensor(torch.inf))
+        self.register_buffer("stale", torch.tensor(0))
+        self.register_buffer("total", torch.tensor(0.0))
+        self.register_buffer("examples", torch.tensor(0))
+
+    @torch.no_grad()
+    def observe(self, reconstruction: Tensor) -> None:
+        """Takes note of the reconstruction loss of the examples of one batch, (batch,)."""
+        self.total += reconstruction.detach().sum()
+        self.examples += len(reconstruction)
+        due = self.examples >= self.every
+        mean = self.total / self.examples
+        lower = mean < self.best
+        self.stale.copy_(torch.where(due, torch.where(lower, 0, self.stale + 1), self.stale))
+        self.best.copy_(torch.where(due & lower, mean, self.best))
+        falls = due & (self.stale >= self.patience)
+        self.value.copy_(torch.where(falls, (self.value * self.decay).clamp(min=self.end), self.value))
+        self.stale.masked_fill_(falls, 0)
+        self.total.masked_fill_(due, 0.0)
+        self.examples.masked_fill_(due, 0)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-__all__ = ["RaggedLogits"]
+__all__ = ["RaggedLogits", "gumbel"]
 
 
 class RaggedLogits(nn.Module):
@@ -54,7 +54,7 @@ class RaggedLogits(nn.Module):
         Returns:
             (batch, sum of cardinalities), float32; each column's values sum to 1.
         """
-        noisy = (logits.float() + _gumbel(logits.shape, generator)) / temperature
+        noisy = (logits.float() + gumbel(logits.shape, generator)) / temperature
         weights, mass = self._mass(noisy, self._largest(noisy.detach()))
         return weights / mass.gather(1, self._of.expand_as(noisy))
 
@@ -68,7 +68,7 @@ class RaggedLogits(nn.Module):
         Returns:
             (batch, columns) codes.
         """
-        noisy = logits.float() + _gumbel(logits.shape, generator)
+        noisy = logits.float() + gumbel(logits.shape, generator)
         of = self._of.expand_as(noisy)
         smaller = noisy < self._largest(noisy).gather(1, of)
         place = torch.arange(self.total, device=logits.device).expand_as(noisy).masked_fill(smaller, 0)
@@ -117,10 +117,15 @@ class RaggedLogits(nn.Module):
             (batch,) codes.
         """
         chosen = self.column(logits, column)
-        return (chosen + _gumbel(chosen.shape, generator)).argmax(dim=1)
+        return (chosen + gumbel(chosen.shape, generator)).argmax(dim=1)
 
 
-def _gumbel(shape: torch.Size, generator: torch.Generator) -> Tensor:
-    """Gumbel noise: the place of the largest logit + noise is a draw from the softmax (Gumbel-max)."""
+def gumbel(shape: torch.Size, generator: torch.Generator) -> Tensor:
+    """Gumbel noise: the place of the largest logit + noise is a draw from the softmax (Gumbel-max).
+
+    Args:
+        shape: Of the noise.
+        generator: Its source, on whose device it is.
+    """
     uniform = torch.rand(shape, generator=generator, device=generator.device)
     return uniform.clamp_min_(1e-20).log_().neg_().log_().neg_()

@@ -9,11 +9,12 @@ import torch
 from pytorch_lightning import Callback, Trainer
 
 from synthgen.errors import SynthgenError
+from synthgen.training.rehearsal import rehearse
 
 __all__ = ["Budget", "parse_time"]
 
-# Share of the time after which a run in time fixes its number of examples: late enough to have measured well, early
-# enough to lie before every cool-down.
+# Share of the time of the first stage after which a run in time fixes its number of examples: late enough to have
+# measured well, early enough to lie before every cool-down.
 _MEASURED = 0.3
 # First seconds that are not representative: kernels warm up, memory is claimed.
 _WARM_UP_STEPS = 5
@@ -22,8 +23,9 @@ _WARM_UP_STEPS = 5
 class Budget(Callback):
     """Ends training after a number of examples.
 
-    With `max_time`, the run measures its speed over the first 30 % of the time, then fixes the number of examples that
-    the rest will hold. Schedules follow that number, it is saved with every checkpoint, and a run replayed with it as
+    With `max_time`, the run measures its speed over the first 30 % of the time (of a model with several stages, of the
+    first one's share of it), then fixes the number of examples that the rest will hold. The speed of stages yet to come
+    is rehearsed. Schedules follow that number, it is saved with every checkpoint, and a run replayed with it as
     `max_samples` gives the same weights.
 
     Where the last stage that takes examples has a `plateau`, it is watched for: once its validation loss has not fallen
@@ -60,7 +62,7 @@ class Budget(Callback):
         self._steps += 1
         if self._steps == _WARM_UP_STEPS:
             self._warm = (self.seconds, pl_module.samples_seen)
-        if pl_module.budget is None and self.max_time is not None and self.seconds >= _MEASURED * self.max_time:
+        if pl_module.budget is None and self.max_time is not None and self.seconds >= self._measured(pl_module):
             self._fix(trainer, pl_module, self.max_time)
         if self._spent(pl_module):
             trainer.should_stop = True
@@ -96,10 +98,21 @@ class Budget(Callback):
             torch.cuda.synchronize(pl_module.device)  # once: the host runs ahead of the device
             self.seconds = time.monotonic() - self._clock
         begin, seen = self._warm if self._steps > _WARM_UP_STEPS else (0.0, 0)
-        rate = (pl_module.samples_seen - seen) / max(self.seconds - begin, 1e-6)
-        budget = pl_module.samples_seen + rate * max(0.0, max_time - self.seconds)
+        cost = max(self.seconds - begin, 1e-6) / max(pl_module.samples_seen - seen, 1)
+        shares = [stage.share for stage in pl_module.stages]
+        first, *later = (index for index, share in enumerate(shares) if share)
+        # Seconds of an example of the whole budget: each stage has its share of it.
+        whole = cost * shares[first] + sum(shares[index] * rehearse(trainer, pl_module, index) for index in later)
+        left = max_time - (time.monotonic() - self._clock)
+        budget = (cost * pl_module.samples_seen + max(0.0, left)) * sum(shares) / whole
         # Every process must stop at the same batch.
         pl_module.budget = int(trainer.strategy.broadcast(int(budget)))
+
+    def _measured(self, pl_module: Any) -> float:
+        """Seconds after which the speed is known well enough."""
+        assert self.max_time is not None
+        shares = [stage.share for stage in pl_module.stages if stage.share]
+        return _MEASURED * self.max_time * shares[0] / sum(shares)
 
     @staticmethod
     def _spent(pl_module: Any) -> bool:

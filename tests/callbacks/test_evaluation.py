@@ -26,7 +26,10 @@ from tests.callbacks.runs import Says, all_looks, data_for, history, looked_at, 
 from tests.faults.workplace import assert_same
 from tests.tiny import Stop, averaged, fit, one_stage, same, slow_squared_error, weights
 
-FAMILIES = ["table/argn", "table/tabdiff", "table/ctgan", "table/tvae", "image/edm", "image/dcgan", "image/vae"]
+FAMILIES = [
+    *("table/argn", "table/tabdiff", "table/tabsyn", "table/ctgan", "table/tvae"),
+    *("image/edm", "image/dcgan", "image/vae"),
+]
 
 
 def run(folder, callbacks, budget=320, model=None, **options):

@@ -25,6 +25,11 @@ FAMILIES = {
         "model.optimization.patience=null",  # a run ends where its budget says
     ],
     "table/tabdiff": ["data=randhie", "data.limit=3000", "data.batch_size=256", "network.width=16", "network.depth=1"],
+    "table/tabsyn": [
+        *("data=randhie", "data.limit=3000", "data.batch_size=256", "network.autoencoder.width=16"),
+        *("network.denoiser.width=16", "network.denoiser.depth=1", "network.denoiser.dropout=0.1", "model.steps=4"),
+        "model.share=0.25",
+    ],
     "table/ctgan": [
         "data=randhie",
         "data.limit=3000",

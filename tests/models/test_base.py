@@ -9,9 +9,11 @@ from torch.nn.utils.parametrizations import spectral_norm
 from synthgen.models.base import bf16_pays
 from synthgen.models.stages import EMA, GradientStage, Optimization, StepContext
 from tests.tiny import (
+    STEADY,
     AdversarialStage,
     Mean,
     Numbers,
+    Stop,
     Tiny,
     averaged,
     closed_form_stage,
@@ -330,6 +332,27 @@ def test_the_second_gradient_stage_begins_where_the_first_one_ends(tmp_path):
     for stage in model.stages:
         assert [(c.seen, c.total) for c in stage.contexts] == [(16 * i, 160) for i in range(10)]
         assert len(stage.contexts[0].optimizers) == 1
+
+
+def test_what_a_stage_adds_to_the_resident_data_is_in_its_batches_and_made_once(tmp_path):
+    made, seen = [], []
+
+    def doubled(data):
+        made.append(len(data["x"]))
+        return {"doubled": 2 * data["x"]}
+
+    def loss(module, batch, generator):
+        seen.append(torch.equal(batch["doubled"], 2 * batch["x"]))
+        return squared_error(module, batch, generator)
+
+    def two_stages():
+        return Tiny([gradient_stage(), GradientStage(Mean(), loss, STEADY, resident=doubled)])
+
+    fit(two_stages(), tmp_path / "whole", budget=160)
+    assert (made, seen) == ([200], [True] * 5)
+    fit(two_stages(), tmp_path / "parts", budget=160, callbacks=[Stop(112)])
+    fit(two_stages(), tmp_path / "parts", budget=160)
+    assert (made, seen) == ([200] * 3, [True] * 10), "a run that goes on makes it again"
 
 
 def test_shares_are_met_to_the_batch(tmp_path):

@@ -5,6 +5,7 @@ from scipy.stats import logistic, norm
 from torch.distributions import Normal, kl_divergence
 
 from synthgen.models.variational import (
+    AdaptiveBeta,
     bernoulli_nll,
     discretised_logistic_nll,
     free_bits,
@@ -77,3 +78,14 @@ def test_a_discretised_logistic_is_finite_however_far_and_narrow():
     nll.sum().backward()
     for value in (nll, mean.grad, log_scale.grad):
         assert torch.isfinite(value).all()
+
+
+def test_beta_falls_when_the_mean_reconstruction_of_so_many_examples_has_not():
+    beta = AdaptiveBeta(start=0.01, end=0.004, decay=0.7, every=4, patience=2)
+    found = []
+    for mean in (5.0, 4.0, 4.5, 4.1, 3.0, 3.1, 3.2, 3.3, 3.4, 3.5, 3.6):
+        for _ in range(2):  # two batches to a mean
+            beta.observe(torch.tensor([mean - 1, mean + 1]))
+            found.append(float(beta.value))
+    steps = [0.01] * 7 + [0.007] * 6 + [0.0049] * 4 + [0.004] * 5
+    assert found == pytest.approx(steps)

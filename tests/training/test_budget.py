@@ -77,9 +77,24 @@ def test_stages_of_a_run_in_time_share_the_budget_once_it_is_fixed(tmp_path):
         return Tiny([gradient_stage(loss=slow_squared_error, share=share) for share in (4, 1)])
 
     model, fitted, _ = run_in_time(tmp_path, two_stages)
-    first, second = (len(stage.contexts) for stage in model.stages)
+    # Steps that were rehearsed had no budget, as the first ones of all.
+    first, second = len(model.stages[0].contexts), sum(c.total is not None for c in model.stages[1].contexts)
     assert first == -(-round(0.8 * fitted.budget) // 16)
     assert 16 * (first + second) == fitted.samples_seen
+
+
+def test_a_run_in_time_ends_near_it_though_its_stages_are_not_as_quick(tmp_path):
+    def quick_then_slow():
+        quick = gradient_stage(loss=squared_error, share=0.7)
+        return Tiny([quick, gradient_stage(loss=slow_squared_error, share=0.3)])
+
+    def good(fitted, _):
+        return 0.7 < fitted.seconds < 1.3
+
+    model, fitted, _ = run_in_time(tmp_path, quick_then_slow, good)
+    again = quick_then_slow()
+    fit(again, tmp_path / "replay", budget=fitted.budget)
+    assert same(weights(again), weights(model)), "what was rehearsed was taken back"
 
 
 def test_a_run_in_time_that_goes_on_keeps_the_budget_that_it_had_fixed(tmp_path):

@@ -12,6 +12,10 @@ MODELS = {
     "table/copula": [],
     "table/ctgan": ["network.widths=[32,32]", "model.latent=8"],
     "table/tabdiff": ["network.width=32", "network.depth=1", "model.steps=4"],
+    "table/tabsyn": [
+        *("network.autoencoder.width=16", "network.autoencoder.depth=1"),
+        *("network.denoiser.width=32", "network.denoiser.depth=1", "model.steps=4"),
+    ],
     "table/tvae": ["network.widths=[32,32]", "model.latent=8"],
 }
 QUIET = ["callbacks=none", "trainer=cpu"]
@@ -92,6 +96,10 @@ def test_eight_rows_are_learned_by_heart(model):
         "table/argn": ["network.width=64", "network.dropout=0"],
         "table/ctgan": ["model.dropout=0", "network.widths=[64,64]"],
         "table/tabdiff": ["network.width=64", "network.dropout=0", "model.optimization.weight_decay=0"],
+        "table/tabsyn": [
+            *("network.autoencoder.width=32", "network.denoiser.width=64", "model.steps=10", "model.share=0.5"),
+            *("model.autoencoder_optimization.lr=5e-3", "model.autoencoder_optimization.warmup=0"),
+        ],
         "table/tvae": ["network.widths=[64,64]", "model.beta=0.2", "model.latent=4"],
     }[model]
     if model == "table/ctgan":
