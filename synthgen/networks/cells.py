@@ -40,10 +40,16 @@ class Prediction:
     numbers: Tensor | None
 
 
+# Rows from which an ordered value learns by itself as much as by what it has in common with its neighbours.
+_OWN_ROWS = 200
+
+
 class Marginals(nn.Module):
     """How frequent each value of each cell is in training data.
 
-    Predictions start from that, and where ordered values lie in it says which are neighbours.
+    Predictions start from that, and where ordered values lie in it says which are neighbours. Of an ordered value with
+    few rows nothing is learned but what its neighbours share: a number with hundreds of values is otherwise learned by
+    heart before anything else is learned.
 
     Args:
         kinds: What each cell of a row holds.
@@ -60,6 +66,7 @@ class Marginals(nn.Module):
         self.register_buffer("of", torch.arange(len(kinds)).repeat_interleave(sizes), persistent=False)
         self.register_buffer("log_shares", -sizes.float().log().repeat_interleave(sizes))
         self.register_buffer("positions", torch.full((int(sizes.sum()),), -1.0))
+        self.register_buffer("trust", torch.ones(int(sizes.sum())))
         self._locate(torch.ones(len(self.of)))
 
     sizes: Tensor
@@ -68,6 +75,7 @@ class Marginals(nn.Module):
     of: Tensor
     log_shares: Tensor
     positions: Tensor
+    trust: Tensor
 
     @torch.no_grad()
     def count(self, values: Tensor) -> None:
@@ -77,6 +85,8 @@ class Marginals(nn.Module):
             counts += torch.bincount((rows + self.starts).flatten(), minlength=len(counts))
         totals = torch.zeros(len(self.sizes), device=values.device).index_add_(0, self.of, counts)
         self.log_shares.copy_((counts / totals[self.of]).log())
+        own = counts[self.ordered]
+        self.trust[self.ordered] = own / (own + _OWN_ROWS)
         self._locate(counts)
 
     def _locate(self, counts: Tensor) -> None:
@@ -161,10 +171,11 @@ class CellEmbedding(nn.Module):
     def _smoothed(self, rows: slice, ordered: Tensor) -> Tensor:
         """Vectors of values: each its own, and of ordered ones what it has in common with its neighbours."""
         marginals = self._marginals[0]
+        own = self.weight[rows] * marginals.trust[rows, None]
         if not len(ordered):
-            return self.weight[rows]
+            return own
         curves = self._curve(marginals.of[ordered], marginals.positions[ordered])
-        return self.weight[rows].index_add(0, ordered - (rows.start or 0), curves)
+        return own.index_add(0, ordered - (rows.start or 0), curves)
 
     def _of_numbers(self, values: Tensor, numbers: Tensor, cells: Tensor) -> Tensor:
         """What numbers add to the vectors of cells that hold some; nothing where a cell holds none."""
@@ -231,6 +242,7 @@ class CellHeads(nn.Module):
     def _logits(self, g: int, hidden: Tensor, cells: slice) -> Tensor:
         marginals, index, weight = self._marginals[0], self.get_buffer(f"_index{g}")[cells], self.weights[g][cells]
         if self.smooth[g]:
+            weight = weight * marginals.trust[index][:, None]
             knot = torch.arange(self.knots, device=weight.device)[:, None]
             place = marginals.positions[index][:, None] * (self.knots - 1)
             weight = weight + torch.bmm(self.curves[g][cells], (1 - (place - knot).abs()).clamp(min=0))

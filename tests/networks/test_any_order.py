@@ -6,7 +6,7 @@ import torch
 
 from synthgen.networks.any_order import AnyOrderMLP
 from synthgen.networks.any_order_transformer import AnyOrderTransformer
-from synthgen.networks.cells import CellKind, CellwiseLinear, Marginals
+from synthgen.networks.cells import CellEmbedding, CellHeads, CellKind, CellwiseLinear, Marginals
 
 KINDS = [CellKind(3), CellKind(2, number=True), CellKind(40, ordered=39), CellKind(1, number=True), CellKind(1)]
 
@@ -183,3 +183,24 @@ def test_layers_of_cells_are_linear_layers():
         torch.testing.assert_close(layer(x)[cell], expected)
         torch.testing.assert_close(layer(x[cell : cell + 1], slice(cell, cell + 1))[0], expected)
     assert layer.weight.abs().max().item() <= 1 / math.sqrt(5)
+
+
+def test_ordered_values_with_few_rows_are_what_their_neighbours_are():
+    """Whatever its own weights have become, a value of three rows is hardly more than a point on a curve."""
+    kinds = [CellKind(3, ordered=3), CellKind(3)]
+    marginals = Marginals(kinds)
+    marginals.count(torch.tensor([[0, 0]] * 2000 + [[1, 1]] * 3 + [[2, 2]] * 800))
+    assert marginals.trust[:3].tolist() == pytest.approx([2000.5 / 2200.5, 3.5 / 203.5, 800.5 / 1000.5])
+    assert (marginals.trust[3:] == 1).all()  # what has no order has no neighbours
+    embedding, heads = CellEmbedding(kinds, marginals, 8, 4), CellHeads(kinds, marginals, 8, 4)
+
+    def outputs():
+        with torch.no_grad():
+            return embedding.one(0, torch.arange(3), torch.zeros(3))[:, 0], heads.one(0, torch.ones(1, 1, 8))[0]
+
+    before = outputs()
+    with torch.no_grad():
+        embedding.weight += 1.0
+        heads.weights[0] += 1.0 / 8  # of eight features
+    for old, new in zip(before, outputs()):
+        assert (new - old).tolist() == pytest.approx(marginals.trust[:3].tolist(), abs=1e-5)

@@ -20,6 +20,10 @@ __all__ = ["MISSING", "Wanted", "cell_variables", "condition_cells", "given_cell
 Wanted = tuple[int | None, float | None]
 
 
+# With no more values than this, a number is one of a choice, and another one is none.
+_FEW = 20
+
+
 class _Missing:
     """Asks for a missing cell in a condition, where None and NaN leave the cell free."""
 
@@ -211,9 +215,10 @@ def _simple(column: Column, encoding: Encoding, cell: Any) -> Wanted:
         raise SynthgenError(
             f"condition {column.name}: found {cell!r}, expected a number from {column.minimum:g} to {column.maximum:g}"
         ) from None
-    if not encoding.continuous and not _widened(column, encoding):
+    if not encoding.continuous and not (column.numerical and (len(values) > _FEW or _widened(column, encoding))):
+        by_distance = sorted(values, key=lambda value: abs(value - number)) if column.numerical else values
         raise SynthgenError(
-            f"condition {column.name}: training never saw {cell!r}; {nearest(cell, values, what='values are')}"
+            f"condition {column.name}: training never saw {cell!r}; {nearest(cell, by_distance, what='values are')}"
         )
     _in_range(column, number, f"{number:g}", f"{column.minimum:g} .. {column.maximum:g}")
     if not encoding.continuous:

@@ -16,6 +16,8 @@ __all__ = ["found_constraints"]
 
 # Rows that must speak for a constraint, and against it if it held by chance.
 _EVIDENCE = 20
+# Share of shuffled rows that break an inequality worth naming: a counter is above nearly every number by chance.
+_BROKEN = 0.01
 # A column to choose from has at most so many values, each in so many rows on average.
 _MAX_VALUES = 1000
 _MIN_REPEATS = 5
@@ -138,7 +140,7 @@ def _says_something(pair: np.ndarray, missing: np.ndarray) -> bool:
     if len(low) < _EVIDENCE or (low > high).any():
         return False
     shuffled = np.random.default_rng(0).permutation(high)
-    return bool((low > shuffled).sum() >= _EVIDENCE)
+    return bool((low > shuffled).sum() >= max(_EVIDENCE, _BROKEN * len(low)))
 
 
 def _chains(below: np.ndarray) -> list[list[int]]:
