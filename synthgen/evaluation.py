@@ -1,18 +1,21 @@
 """The Python API: `synthgen.evaluate`."""
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from synthgen.data.fingerprint import fingerprint
 from synthgen.data.images.images import Images
-from synthgen.data.tables.schema import measured_schema, unmeasured
+from synthgen.data.tables.moments import UNITS, recognise, ticks_of
+from synthgen.data.tables.schema import measured_schema, moment_column, unmeasured
 from synthgen.data.tables.sources import to_frame
 from synthgen.errors import SynthgenError
-from synthgen.layout import TableSchema
+from synthgen.layout import Column, Kind, TableSchema
 from synthgen.metrics.image.extractors import Extractor
 from synthgen.reports.image.report import image_report
 from synthgen.reports.report import Progress, Report
@@ -77,7 +80,7 @@ def evaluate(
         tables = [
             side.rename(columns=str) if isinstance(side, pd.DataFrame) else None for side in (real, synthetic, holdout)
         ]
-        (train, fake, held), dates = _without_dates(tables)
+        (train, fake, held), dates = _without_dates(tables, target)
         assert train is not None
         assert fake is not None
         schema, left_out = _measurable(train, target, invented or {})
@@ -117,20 +120,50 @@ def evaluate(
     return report
 
 
-def _without_dates(tables: Sequence[pd.DataFrame | None]) -> tuple[list[pd.DataFrame | None], list[str]]:
-    """The tables with the first one's columns of dates as seconds, and these columns' names."""
+def _without_dates(
+    tables: Sequence[pd.DataFrame | None], target: str | None
+) -> tuple[list[pd.DataFrame | None], list[str]]:
+    """The tables with the first one's columns of dates, as text too, as seconds, and these columns' names."""
     real = tables[0]
     assert real is not None
-    dates = [name for name in real.columns if pd.api.types.is_datetime64_any_dtype(real[name])]
+    dates: dict[str, Callable[[pd.Series], pd.Series]] = {}
+    for name in real.columns if real.columns.is_unique else ():
+        values = real[name]
+        if pd.api.types.is_datetime64_any_dtype(values):
+            dates[name] = _seconds
+        elif name != target and (pd.api.types.is_string_dtype(values) or values.dtype == object):
+            different = values.dropna().drop_duplicates()
+            found = recognise(different) if len(different) else None
+            if found is not None and found[0].moment:
+                cells = pd.concat([table[name] for table in tables if table is not None and name in table])
+                dates[name] = partial(_seconds_of_text, _moments(name, cells, *found))
     if not dates:
         return list(tables), []
     turned = []
     for table in tables:
         if table is not None:
-            own = [name for name in dates if name in table]
-            table = table.assign(**{name: _seconds(table[name]) for name in own})
+            table = table.assign(**{name: turn(table[name]) for name, turn in dates.items() if name in table})
         turned.append(table)
-    return turned, dates
+    return turned, list(dates)
+
+
+def _moments(name: str, cells: pd.Series, kind: Kind, written: str | None) -> Column:
+    """The column of dates that all sides hold."""
+    try:
+        bare = Column(name, kind, str(cells.dtype), missing_rate=float(cells.isna().mean()), format=written)
+        return moment_column(bare, cells)
+    except (SynthgenError, ValueError, TypeError) as error:
+        form = f"{kind}s" if written is None else f"{kind}s written as {written}"
+        raise SynthgenError(f"column {name!r}: holds {form} in the real table, found others: {error}") from None
+
+
+def _seconds_of_text(column: Column, values: pd.Series) -> pd.Series:
+    ticks, missing = ticks_of(values, column)
+    if column.unit == "M":
+        seconds = ticks.astype("datetime64[M]").astype("datetime64[s]").astype(float)
+    else:
+        seconds = ticks * (86400 / UNITS[str(column.unit)])
+    return pd.Series(np.where(missing, np.nan, seconds), index=values.index, name=values.name)
 
 
 def _seconds(values: pd.Series) -> pd.Series:

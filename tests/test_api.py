@@ -230,6 +230,21 @@ def test_evaluate_shows_nothing_of_who_somebody_is(people, tmp_path):
         assert "anna0" not in text
 
 
+@pytest.mark.parametrize("written", ["%d.%m.%Y", "%Y-%m-%d %H:%M"])
+def test_evaluate_measures_dates_in_text(written):
+    rng = np.random.default_rng(0)
+    moments = pd.Timestamp("1950-01-01") + pd.to_timedelta(rng.integers(0, 10**6, 6000), unit="h")
+    rows = pd.DataFrame({"born": moments.strftime(written), "x": rng.normal(size=6000)})
+    report = synthgen.evaluate(rows[:2000], rows[2000:4000], rows[4000:].reset_index(drop=True))
+    born = report.details["columns"][0]
+    assert born["error"] < 0.06
+    figures = {figure.name: figure.value for figure in report.figures}
+    assert figures["Detector AUC"] == pytest.approx(0.5, abs=0.05)
+    assert any("Dates were measured as seconds" in note and "born" in note for note in report.notes)
+    with pytest.raises(synthgen.SynthgenError, match=f"column 'born': holds .* written as {written} in the real table"):
+        synthgen.evaluate(rows[:2000], rows[2000:].assign(born="soon"))
+
+
 def test_evaluate_measures_dates_and_leaves_out_what_it_cannot(tmp_path):
     rng = np.random.default_rng(0)
     real = pd.DataFrame(

@@ -20,7 +20,7 @@ def run(config: DictConfig) -> None:
     settings = to_plain(config)
     n, output = settings["n"], str(settings["output"])
     if not isinstance(n, int) or n < 1:  # before the imports, which take seconds
-        raise SynthgenError(f"n: found {n}, expected at least 1")
+        raise SynthgenError(f"n: found {n}, expected at least 1, a whole number")
 
     import torch
     from rich.console import Console
@@ -76,7 +76,10 @@ def _condition(given: Any) -> Any:
     if given is None:
         return None
     if isinstance(given, str) and given.startswith("{"):
-        given = json.loads(given)
+        try:
+            given = json.loads(given)
+        except json.JSONDecodeError as error:
+            raise SynthgenError(f"condition={given}: not JSON: {error}; condition.COLUMN=VALUE needs none") from None
     if isinstance(given, dict):
         return {key: MISSING if value is None else value for key, value in given.items()}
     if isinstance(given, str) and Path(given).suffix:

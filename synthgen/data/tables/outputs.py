@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
+from synthgen.data.tables.forms import EXACT
 from synthgen.errors import SynthgenError
 from synthgen.files import replacing
 from synthgen.layout import Kind, TableSchema
@@ -43,7 +44,8 @@ def table_writer(path: str, schema: TableSchema | None = None) -> Iterator[Calla
 
     Args:
         path: Of the file, whose suffix says its format.
-        schema: What the columns are, for a first part in which a column is missing throughout.
+        schema: What the columns are: in text whole numbers are then written as such, although a column with missing
+            cells holds floats, and in Parquet a first part without any value has the type of those to come.
 
     Raises:
         SynthgenError: A suffix that is none of those that are written.
@@ -56,21 +58,29 @@ def table_writer(path: str, schema: TableSchema | None = None) -> Iterator[Calla
         elif str(path).lower().endswith(".gz"):
             # Without a name and the time of writing, so that the same rows are the same bytes.
             with partial.open("wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as packed:
-                yield _csv(packed)
+                yield _csv(packed, schema)
         else:
             with partial.open("wb") as raw:
-                yield _csv(raw)
+                yield _csv(raw, schema)
 
 
-def _csv(opened: Any) -> Callable[[pd.DataFrame], None]:
+def _csv(opened: Any, schema: TableSchema | None) -> Callable[[pd.DataFrame], None]:
     header = True
+    whole = [column.name for column in schema or () if column.numerical and column.decimals == 0]
 
     def write(frame: pd.DataFrame) -> None:
         nonlocal header
+        frame = frame.astype({name: "Int64" for name in whole if _are_whole(frame[name])})
         frame.to_csv(opened, index=False, header=header)
         header = False
 
     return write
+
+
+def _are_whole(values: pd.Series) -> bool:
+    """Whether floats are whole numbers of which none has lost a digit."""
+    present = values.dropna()
+    return pd.api.types.is_float_dtype(values) and bool(((present % 1 == 0) & (present.abs() <= EXACT)).all())
 
 
 @contextmanager

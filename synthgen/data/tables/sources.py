@@ -53,6 +53,9 @@ def read_parquet(path: str, limit: int | None = None, seed: int = 0) -> pd.DataF
             "by data.seed"
         )
     unique_names([str(name) for name in frame.columns], file)
+    for name in frame.select_dtypes(object):
+        if pd.api.types.infer_dtype(frame[name], skipna=True) == "decimal":
+            frame[name] = frame[name].astype(float)  # money: two decimals, which a schema keeps
     if frame.empty:
         raise SynthgenError(f"{file}: found {frame.shape[1]} columns and no row; expected rows")
     return frame

@@ -8,6 +8,7 @@ import pandas as pd
 
 from synthgen.data.tables.module import TableDataModule
 from synthgen.errors import SynthgenError, nearest
+from synthgen.files import existing_file
 
 __all__ = ["SQLDataModule", "read_sql"]
 
@@ -43,8 +44,13 @@ def read_sql(url: str, query: str | None = None, table: str | None = None) -> pd
         engine = sqlalchemy.create_engine(address)
     except (sqlalchemy.exc.ArgumentError, ImportError) as error:
         raise SynthgenError(f"{shown}: {_first_line(error)}") from None
+    file = address.database if address.get_backend_name() == "sqlite" else None
+    if file not in (None, "", ":memory:") and not file.startswith("file:"):
+        existing_file(file)  # the driver would make an empty one
     try:
-        with engine.connect().execution_options(stream_results=True) as connection:
+        with engine.connect().execution_options(stream_results=True, postgresql_readonly=True) as connection:
+            if file is not None:
+                connection.exec_driver_sql("PRAGMA query_only = ON")
             statement: Any = sqlalchemy.text(query) if query is not None else None
             if table is not None:
                 there = sqlalchemy.inspect(connection)

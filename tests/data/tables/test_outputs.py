@@ -78,3 +78,14 @@ def test_a_first_part_without_any_value_has_the_type_of_those_to_come(tmp_path):
     assert read.iloc[:10].isna().all().all()
     for name in frame:
         assert read[name].iloc[10:].dropna().tolist() == frame[name].dropna().tolist()
+
+
+def test_whole_numbers_with_missing_cells_are_written_as_such(tmp_path):
+    frame = pd.DataFrame({"code": [34314.0, np.nan, 7.0], "share": [1.0, 0.5, np.nan]})
+    with table_writer(str(tmp_path / "table.csv"), infer_schema(frame)) as write:
+        write(frame)
+        write(frame.assign(code=[1.5, np.nan, 2.0]))  # as a condition may have it
+    assert (tmp_path / "table.csv").read_text().split() == [
+        *("code,share", "34314,1.0", ",0.5", "7,"),
+        *("1.5,1.0", ",0.5", "2.0,"),
+    ]

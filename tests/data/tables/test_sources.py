@@ -1,8 +1,10 @@
+from decimal import Decimal
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from synthgen.data.module import limited_rows
@@ -126,3 +128,11 @@ def test_tables_of_polars_and_pyarrow_become_frames():
         pd.testing.assert_frame_equal(to_frame(table), frame, check_dtype=False)
     assert to_frame(frame) is frame
     assert to_frame(None) is None
+
+
+def test_decimals_of_parquet_are_numbers(tmp_path):
+    prices = pa.array([Decimal("1.10"), Decimal("2.25"), None], pa.decimal128(10, 2))
+    pq.write_table(pa.table({"price": prices, "x": [1, 2, 3]}), tmp_path / "prices.parquet")
+    frame = read_parquet(str(tmp_path / "prices.parquet"))
+    assert frame["price"].dtype == float
+    assert frame["price"].tolist()[:2] == [1.10, 2.25]

@@ -62,6 +62,19 @@ def test_what_cannot_be_read_is_said_in_one_line(shop, asked, message):
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("query", ["drop table sales", "delete from sales", "update sales set price = 0 returning id"])
+def test_a_database_is_never_written_to(shop, query):
+    with pytest.raises(SynthgenError, match="shop.db: attempt to write a readonly database"):
+        read_sql(shop, query=query)
+    assert len(read_sql(shop, table="sales")) == 200
+
+
+def test_a_file_that_is_not_there_is_not_made(shop, tmp_path):
+    with pytest.raises(SynthgenError, match=r"shp\.db: no such file; did you mean 'shop\.db'"):
+        read_sql(f"sqlite:///{tmp_path}/shp.db", table="sales")
+    assert not (tmp_path / "shp.db").exists()
+
+
 def test_passwords_come_from_the_environment_and_are_never_shown(monkeypatch):
     secret = "postgresql+psycopg://reader:tr0ub4dor@127.0.0.1:1/none"
     with pytest.raises(SynthgenError, match=r"data\.url: holds a password") as raised:
