@@ -63,6 +63,11 @@ class Constraint(ABC):
                     f"{self.where}: column {name!r} is an identifier, which is made anew: only {Unique.kind} and "
                     f"{NotNull.kind} may name it"
                 )
+            if schema[name].kind is Kind.PERSONAL and self.kind != NotNull.kind:
+                raise SynthgenError(
+                    f"{self.where}: column {name!r} is personal text, which is made anew and may repeat: only "
+                    f"{NotNull.kind} may name it"
+                )
 
     def learn(self, frame: pd.DataFrame, rare_below: int) -> None:  # noqa: B027  # most kinds learn nothing
         """Takes in what the training rows have, where it is about that."""
@@ -146,7 +151,13 @@ class Range(Constraint):
             None if end is None or end in between else _end(end, self.scales[self.column], upper, schema, self.where)
             for end, upper in zip(self.ends, (False, True))
         ]
-        self.certain = not between
+        # A range that a person says of the column may be wider.
+        seen = schema[self.column].minimum, schema[self.column].maximum
+        inside = [
+            end is None or limit is None or (limit <= end if upper else end <= limit)
+            for end, limit, upper in zip(self.fixed, seen, (False, True))
+        ]
+        self.certain = not between and all(inside)
 
     @property
     def chain(self) -> tuple[str, ...]:
@@ -242,9 +253,8 @@ class Unique(Constraint):
     def bind(self, schema: TableSchema) -> None:
         """See `Constraint.bind`."""
         super().bind(schema)
-        self.certain = any(
-            schema[name].kind is Kind.IDENTIFIER and not schema[name].missing_rate for name in self.columns
-        )
+        # Where a cell of it is missing a row is like no other.
+        self.certain = any(schema[name].kind is Kind.IDENTIFIER for name in self.columns)
 
     def check(self, frame: pd.DataFrame) -> np.ndarray:
         """See `Constraint.check`."""
@@ -344,6 +354,8 @@ def _end(end: float | str, scale: Scale, upper: bool, schema: TableSchema, where
             raise SynthgenError(f"{where}: {column.name}: {end!r} is neither a number nor a column; {hint}")
         return end
     try:
+        if column.kind in (Kind.TIME, Kind.DURATION) and not isinstance(end, str):
+            raise ValueError("in YAML 10:30 is a number")
         if column.kind in (Kind.DATE, Kind.DATETIME):
             moment: Any = pd.Timestamp(str(end)).to_datetime64()
             zero = "M8"

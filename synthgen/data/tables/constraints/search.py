@@ -52,7 +52,7 @@ def _dependencies(frame: pd.DataFrame, schema: TableSchema) -> list[list[str]]:
     """Groups of columns of which the first determines the others."""
     names, codes = [], []
     for column in schema:
-        if column.kind in (Kind.CONSTANT, Kind.IDENTIFIER):
+        if column.kind is Kind.CONSTANT or column.kind.invented:
             continue
         code = pd.factorize(frame[column.name], use_na_sentinel=False)[0]
         if 1 < code.max() + 1 <= min(_MAX_VALUES, len(frame) / _MIN_REPEATS):

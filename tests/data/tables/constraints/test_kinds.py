@@ -82,6 +82,8 @@ def people():
             "end": start + rng.integers(0, 9, 200),
             "age": rng.integers(18, 90, 200),
             "sex": rng.choice(["f", "m"], 200),
+            "email": [f"p{i}@mail.com" for i in range(200)],
+            "at": pd.Series(pd.date_range("2020-01-01 09:00", periods=200, freq="1min")).dt.strftime("%H:%M"),
             "day": pd.Series(pd.date_range("2020-01-01", periods=200)),
         }
     )
@@ -101,6 +103,10 @@ def people():
         ("[{inequality: [start, sex]}]", "column 'sex' is categorical, expected numbers, dates"),
         ("[{inequality: [start, day]}]", "'start' is numerical and 'day' date.*, expected one kind"),
         ("[{inequality: [id, start]}]", "column 'id' is an identifier"),
+        ("[{fixed_combinations: [email, sex]}]", "column 'email' is personal text, which is made anew"),
+        ("[{unique: email}]", "column 'email' is personal text, which is made anew and may repeat"),
+        ("[{formula: 'email != sex'}]", "column 'email' is personal text"),
+        ("[{range: {at: [9:00, 17:30]}}]", "range: at: 540 is neither a time, such as .*08:30:00"),
         ("[{range: {age: [18]}}]", r"range: age: found \[18\], expected \[smallest, largest\]"),
         ("[{range: {age: [agee, 99]}}]", "range: age: 'agee' is neither a number nor a column; did you mean 'age'"),
         ("[{range: {day: [soon, null]}}]", "range: day: 'soon' is neither a date.* nor a column"),

@@ -12,6 +12,7 @@ from synthgen.data.tables.constraints.given import Given
 from synthgen.data.tables.constraints.kinds import read_constraint
 from synthgen.data.tables.rebalancing import rebalanced
 from synthgen.data.tables.schema import infer_schema
+from synthgen.data.tables.wishes import Wishes
 from synthgen.errors import SynthgenError
 
 ROWS = 2000
@@ -242,6 +243,24 @@ def test_a_combination_that_was_never_seen_is_told(frame):
     codec = fitted(frame, ENTRIES["combinations"])
     with pytest.raises(SynthgenError, match=r"\['city', 'country', 'founded'\]: .* is not among the combinations"):
         codec.encode(frame.assign(country="z"))
+
+
+def test_a_range_that_a_person_widened_still_ends_where_the_constraint_says():
+    rng = np.random.default_rng(0)
+    low = rng.integers(18, 99, ROWS)
+    frame = pd.DataFrame({"low": low, "high": np.minimum(low + rng.integers(0, 40, ROWS), 99)})
+    entries = [{"inequality": ["low", "high"]}, {"range": {"high": [18, 99]}}]
+    constraints = [read_constraint(entry, "here") for entry in entries]
+    schema = infer_schema(frame, wanted=Wishes(columns={"high": {"range": [0, 200]}}))
+    rows = shuffled(TableCodec.fit(frame, schema, 0, constraints), frame)
+    assert rows["high"].max() == 99
+
+
+def test_keys_of_which_some_are_missing_are_unique_by_themselves():
+    key = pd.Series([f"A{i:04d}" for i in range(400)]).where(np.arange(400) % 9 > 0)
+    codec = fitted(pd.DataFrame({"key": key, "x": np.arange(400) % 7}), {"unique": "key"})
+    assert codec.schema["key"].kind == "identifier"
+    assert codec.keeping(None, alike=True) is None
 
 
 def test_without_constraints_nothing_is_judged(frame):
