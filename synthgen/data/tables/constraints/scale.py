@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from synthgen.data.tables.moments import UNITS, moment_parts, parts_moment, ticks_of, values_of, zone_of
-from synthgen.data.tables.variables import dtype_named
+from synthgen.data.tables.variables import dtype_named, within
 from synthgen.errors import SynthgenError
 from synthgen.layout import Column, Kind
 
@@ -55,6 +55,9 @@ class Scale:
             names = moment_parts(self.column.kind, str(self.column.unit))
             parts = parts_moment(self.own(numbers), str(self.column.unit), names)
             return values_of([np.where(missing, np.nan, part) for part in parts], self.column)
+        if is_whole(self.column) and (self.column.maximum or 0) < 2**63:
+            # Rows that will not be kept may hold what the dtype cannot.
+            numbers = within(np.round(numbers), self.column.dtype)
         if self.whole:
             return pd.Series(numbers).astype("Int64").mask(missing).astype(dtype)
         if self.column.decimals is not None:

@@ -256,6 +256,34 @@ def test_a_range_that_a_person_widened_still_ends_where_the_constraint_says():
     assert rows["high"].max() == 99
 
 
+@pytest.mark.parametrize("dtype", ["int8", "Int8", "int8[pyarrow]", "uint8[pyarrow]"])
+def test_what_a_dtype_cannot_hold_is_not_kept(dtype):
+    low = np.random.default_rng(0).integers(0, 120, ROWS)
+    frame = pd.DataFrame({"low": low, "high": np.maximum(low, low[::-1]), "part": 120 - low, "half": low / 2 // 1})
+    frame = frame.assign(total=frame["part"] + frame["half"])
+    frame = frame.astype({"low": dtype, "high": dtype, "part": dtype, "total": dtype})
+    codec = fitted(frame, {"inequality": ["low", "high"]}, {"sum": {"total": ["part", "half"]}})
+    rows = shuffled(codec, frame)
+    assert 100 < len(rows) < ROWS
+    assert (rows["low"] <= rows["high"]).all()
+    assert (rows["total"].astype(float) == rows["part"].astype(float) + rows["half"]).all()
+    assert rows.dtypes.equals(frame.dtypes)
+
+
+def test_combinations_come_back_in_their_dtypes_whatever_their_size():
+    rng = np.random.default_rng(0)
+    place = rng.integers(0, 3, 300)
+    frame = pd.DataFrame(
+        {
+            "size": pd.Categorical.from_codes(place, ["s", "m", "l", "xl"], ordered=True),
+            "mass": np.array([6.4e23, 5.97e24, 1.9e27])[place],
+            "huge": np.array([3, 2**63, 2**63 + 7], dtype=np.uint64)[place],
+        }
+    )
+    codec = fitted(frame, {"fixed_combinations": ["size", "mass", "huge"]})
+    pd.testing.assert_frame_equal(codec.decode(codec.encode(frame)), frame)
+
+
 def test_keys_of_which_some_are_missing_are_unique_by_themselves():
     key = pd.Series([f"A{i:04d}" for i in range(400)]).where(np.arange(400) % 9 > 0)
     codec = fitted(pd.DataFrame({"key": key, "x": np.arange(400) % 7}), {"unique": "key"})
