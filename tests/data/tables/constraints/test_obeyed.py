@@ -182,6 +182,12 @@ def test_one_of_several_combinations_is_drawn_in_their_shares(frame):
     assert rebalanced(codec, "country", None, 300, 0, 0)["country"].value_counts().min() > 70
 
 
+def test_a_seed_may_be_of_any_size(frame):
+    codec = fitted(frame, ENTRIES["combinations"])
+    first, again = (codec.encode_condition({"country": "x"}, 9, seed=2**64 + i)["categorical"] for i in (1, 1))
+    assert torch.equal(first, again)
+
+
 def test_every_row_has_a_condition_of_its_own(frame):
     codec = fitted(frame, ENTRIES["whole"], ENTRIES["sum"], ENTRIES["combinations"])
     asked = frame[["high", "mid", "total", "country"]].copy().astype({"mid": float})
