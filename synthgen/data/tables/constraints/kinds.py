@@ -10,7 +10,7 @@ import pandas as pd
 
 from synthgen.data.tables.constraints.combined import Combinations
 from synthgen.data.tables.constraints.formula import Formula
-from synthgen.data.tables.constraints.scale import Scale, common_scales
+from synthgen.data.tables.constraints.scale import Scale, common_scales, is_single
 from synthgen.errors import SynthgenError, nearest
 from synthgen.layout import Column, Kind, TableSchema
 
@@ -238,7 +238,7 @@ class Sum(Constraint):
         for numbers, gone in parts:
             added, missing = added + numbers, missing | gone
             largest = np.maximum(largest, np.abs(numbers))
-        return missing | (np.abs(total - added) <= _tolerance(self.scales[0].column, largest))
+        return missing | (np.abs(total - added) <= _tolerance([scale.column for scale in self.scales], largest))
 
 
 class Unique(Constraint):
@@ -382,9 +382,10 @@ def _in_order(read: Sequence[tuple[np.ndarray, np.ndarray]], strict: bool) -> np
     return holds
 
 
-def _tolerance(total: Column, largest: np.ndarray) -> np.ndarray:
-    """How far a sum may lie from the total: half a unit in its last place, and what floats round."""
-    rounding = largest * (1e-6 if total.dtype == "float32" else 1e-12)
+def _tolerance(columns: Sequence[Column], largest: np.ndarray) -> np.ndarray:
+    """How far a sum may lie from the total, the first: half a unit in its last place, and what floats round."""
+    total = columns[0]
+    rounding = largest * (1e-6 if any(is_single(column) for column in columns) else 1e-12)
     if total.kind is Kind.DURATION:
         return rounding
     return rounding + (0.0 if total.decimals is None else 0.5 * 10.0**-total.decimals)

@@ -11,7 +11,7 @@ from synthgen.data.tables.variables import dtype_named, within
 from synthgen.errors import SynthgenError
 from synthgen.layout import Column, Kind
 
-__all__ = ["Scale", "common_scales", "is_number_like"]
+__all__ = ["Scale", "common_scales", "is_number_like", "is_single"]
 
 _DATES = (Kind.DATE, Kind.DATETIME)
 # Of a unit in the last decimal: what sums and differences of floats add.
@@ -152,6 +152,11 @@ def is_number_like(column: Column) -> bool:
 def is_whole(column: Column) -> bool:
     """Whether a column of numbers has a dtype of whole numbers."""
     return bool(pd.api.types.is_integer_dtype(dtype_named(column.dtype)))
+
+
+def is_single(column: Column) -> bool:
+    """Whether a column is floats of 32 bits, numpy's, pandas' or Arrow's."""
+    return column.dtype.lower() == "float32" or column.dtype == "float[pyarrow]"
 
 
 def common_scales(columns: Sequence[Column], where: str) -> list[Scale]:

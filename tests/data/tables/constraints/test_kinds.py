@@ -65,6 +65,15 @@ def test_sums_hold_up_to_the_decimals_of_the_total():
     assert obeys({"sum": {"t": ["a", "b"]}}, t=[3, 4], a=[1.2, 1.2], b=[1.4, 1.4]) == [True, False]
 
 
+@pytest.mark.parametrize("dtype", ["float32", "Float32", "float[pyarrow]", "float64"])
+def test_sums_of_small_floats_hold_up_to_their_rounding(dtype):
+    a, b = np.random.default_rng(0).lognormal(size=(2, 50)).astype("float32")
+    frame = pd.DataFrame({"t": a + b, "a": a, "b": b}).astype(dtype)
+    frame["a"] = a
+    assert all(obeys({"sum": {"t": ["a", "b"]}}, **frame))
+    assert not any(obeys({"sum": {"t": ["a", "b"]}}, **frame.assign(t=frame["t"] * 1.001)))
+
+
 def test_values_and_pairs_that_come_twice_are_told_from_missing_ones():
     assert obeys({"unique": "a"}, a=[1.5, 1.5, NA, NA, 2.0]) == [True, False, True, True, True]
     assert obeys({"unique": ["a", "b"]}, a=[1, 1, 1], b=["x", "y", "x"]) == [True, True, False]
