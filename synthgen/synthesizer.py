@@ -227,7 +227,9 @@ class Synthesizer:
         Returns:
             (rows,) logarithms of probabilities, in nats, by the frame's index. A number that is rounded counts by the
             probability of the cell as it is written, one that is not (`decimals` of None) by its density, in the units
-            of the column. A frequent number that is a value of its own counts by that value's probability.
+            of the column. A frequent number that is a value of its own counts by that value's probability. A row that
+            breaks a constraint has −inf; what of the others' probability lies on rows that sampling rejects is not
+            shared out.
 
         Raises:
             SynthgenError: The model gives no probabilities, or a cell is one that the codec cannot encode, such as a
@@ -236,9 +238,12 @@ class Synthesizer:
         if not isinstance(self.codec, TableCodec):
             raise SynthgenError("log_prob: is for rows of a table")
         frame = to_frame(frame)
+        parts = [frame.iloc[begin : begin + _CODED] for begin in range(0, len(frame), _CODED)]
         logs = [
-            self.model.log_prob(self.codec.encode_outcomes(frame.iloc[begin : begin + _CODED]))
-            for begin in range(0, len(frame), _CODED)
+            self.model.log_prob(self.codec.encode_outcomes(part)).masked_fill(
+                torch.from_numpy(~self.codec.obeyed.holds(part)), -torch.inf
+            )
+            for part in parts
         ]
         return pd.Series(torch.cat(logs).numpy() if logs else [], index=frame.index, name="log_prob", dtype=float)
 

@@ -149,6 +149,14 @@ class Obeyed:
         for constraint in self.constraints:
             _refuse_contradiction(constraint, given)
 
+    def holds(self, frame: pd.DataFrame) -> np.ndarray:
+        """(rows,) whether a row obeys all constraints that are on rows by themselves."""
+        holds = np.ones(len(frame), dtype=bool)
+        for constraint in self.constraints:
+            if not isinstance(constraint, Unique):
+                holds &= constraint.check(frame)
+        return holds
+
     def derived(self, given: Given, uniform: Callable[[int], np.ndarray] | None) -> dict[str, Derived]:
         """What a condition says of learned columns that are made, or of parts that a total leaves.
 

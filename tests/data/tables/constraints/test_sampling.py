@@ -144,6 +144,23 @@ def test_a_checkpoint_and_the_command_obey(synthesizer, frame, tmp_path, capsys)
     assert (rows["end"] == pd.Timestamp("2021-05-01")).all()
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"end": pd.Timestamp("2021-01-01")},
+        {"total": 0.0},
+        {"age": 20, "retired": True},
+    ],
+)
+def test_a_row_that_breaks_a_constraint_has_no_probability(synthesizer, frame, broken):
+    rows = frame.iloc[5:9].copy()
+    for name, value in broken.items():
+        rows.iloc[2, rows.columns.get_loc(name)] = value
+    logs = synthesizer.log_prob(rows)
+    assert np.isfinite(logs.drop(index=7)).all()
+    assert logs[7] == -np.inf
+
+
 def test_nothing_that_is_unique_comes_twice_in_a_sequence(frame):
     table = frame[["city", "age", "key"]].drop_duplicates(["city", "age"])
     synthesizer = fit(table, constraints=[{"unique": ["city", "age"]}, {"unique": "key"}])
