@@ -152,6 +152,8 @@ class Synthesizer:
         encoded = given = None
         # A model that rejects does better with several combinations to meet than with one of them.
         by_shares = self.model.conditioning != "rejection"
+        # One condition of all rows is met in order, where a row depends on those before it.
+        by_shares &= isinstance(condition, pd.DataFrame) or not codec.obeyed.ordered
         if condition is not None:
             encoded = codec.encode_condition(condition, n, seed, start, by_shares)
             given = codec.given(condition, n)

@@ -193,6 +193,11 @@ class Obeyed:
         safe = {id(constraint) for constraint, _ in self._kept if isinstance(constraint, FixedCombinations)}
         return [constraint for constraint in self.constraints if not constraint.certain and id(constraint) not in safe]
 
+    @property
+    def ordered(self) -> bool:
+        """Whether a sample may break a constraint by those before it."""
+        return any(isinstance(constraint, Unique) for constraint in self.checked)
+
     def needed(self, constraints: Sequence[Constraint], given: Given) -> list[str]:
         """The learned columns that tell whether rows obey, and are as a condition wants them."""
         names = {name for constraint in constraints for name in constraint.columns}

@@ -174,6 +174,16 @@ def test_nothing_that_is_unique_comes_twice_in_a_sequence(frame):
         synthesizer.sample(2, condition={"city": "A", "age": 30})
 
 
+def test_what_is_unique_is_so_in_any_part_where_a_condition_leaves_several_combinations(frame):
+    table = frame[["city", "country", "age", "retired"]].drop_duplicates(["city", "age"])
+    synthesizer = fit(table, constraints=[{"fixed_combinations": ["city", "country"]}, {"unique": ["city", "age"]}])
+    options = {"condition": {"country": "x"}, "seed": 2}
+    rows = synthesizer.sample(60, **options)
+    assert set(rows["city"]) == {"A", "B"}
+    assert not rows.duplicated(["city", "age"]).any()
+    pd.testing.assert_frame_equal(in_parts(synthesizer, 60, 25, **options), rows)
+
+
 def test_a_condition_that_hardly_any_row_meets_is_told_with_the_constraint(synthesizer, frame):
     condition = {"end": frame["end"].min(), "total": frame["total"].max()}
     with pytest.raises(
