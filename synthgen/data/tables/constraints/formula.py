@@ -235,6 +235,8 @@ def _days(text: str) -> float:
 
 
 def _date(text: str) -> float:
+    if not any(map(str.isdigit, text)):
+        raise ValueError(f"{text!r} is no date")  # to pandas "today" is one, every day another
     return float((pd.Timestamp(text) - pd.Timestamp(0)) / pd.Timedelta(days=1))
 
 

@@ -356,6 +356,8 @@ def _end(end: float | str, scale: Scale, upper: bool, schema: TableSchema, where
     try:
         if column.kind in (Kind.TIME, Kind.DURATION) and not isinstance(end, str):
             raise ValueError("in YAML 10:30 is a number")
+        if not any(map(str.isdigit, str(end))):
+            raise ValueError("to pandas, 'today' and '' are moments")
         if column.kind in (Kind.DATE, Kind.DATETIME):
             moment: Any = pd.Timestamp(str(end)).to_datetime64()
             zero = "M8"
