@@ -78,3 +78,18 @@ def test_a_first_part_without_any_value_has_the_type_of_those_to_come(tmp_path):
     assert read.iloc[:10].isna().all().all()
     for name in frame:
         assert read[name].iloc[10:].dropna().tolist() == frame[name].dropna().tolist()
+
+
+@pytest.mark.parametrize("first", [[None, None], ["w1", "w2"]])
+def test_later_parts_of_a_choice_may_have_more_values_than_the_first(tmp_path, first):
+    parts = [
+        pd.DataFrame({"c": pd.Series(words, dtype="object").astype("category")})
+        for words in (first, [f"w{i}" for i in range(300)])
+    ]
+    whole = pd.DataFrame({"c": pd.Categorical([*first, *parts[1]["c"]])})
+    with table_writer(str(tmp_path / "rows.parquet"), infer_schema(pd.concat([whole] * 3, ignore_index=True))) as write:
+        for part in parts:
+            write(part)
+    read = pd.read_parquet(tmp_path / "rows.parquet")
+    pd.testing.assert_frame_equal(read.astype(object), whole.astype(object), check_dtype=False)
+    assert read["c"].dtype == "category"
