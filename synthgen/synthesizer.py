@@ -23,6 +23,7 @@ from synthgen.data.images.codec import ImageCodec
 from synthgen.data.images.images import Images
 from synthgen.data.module import DataModule
 from synthgen.data.tables.codec import TableCodec
+from synthgen.data.tables.constraints.kinds import FixedCombinations
 from synthgen.data.tables.outputs import table_writer
 from synthgen.data.tables.rebalancing import rebalanced
 from synthgen.data.tables.sources import to_frame
@@ -438,6 +439,8 @@ def _card(synthesizer: Synthesizer, name: str) -> str:
         if codec.obeyed.constraints:
             obeyed = "\n".join(f"- `{constraint}`" for constraint in codec.obeyed.constraints)
             content += f"\n\nIts rows obey:\n\n{obeyed}"
+        if any(isinstance(constraint, FixedCombinations) for constraint in codec.obeyed.constraints):
+            given_away += "; of fixed combinations each one that occurs, and how many rows have it"
     else:
         layout, output = codec.layout, "synthetic.npz"
         given_away = "the size of the images, the names and shares of their classes, and the spread of their pixels"

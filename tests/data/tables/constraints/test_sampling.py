@@ -134,7 +134,9 @@ def test_a_checkpoint_and_the_command_obey(synthesizer, frame, tmp_path, capsys)
     folder = synthesizer.save(tmp_path / "saved")
     loaded = synthgen.load(folder)
     pd.testing.assert_frame_equal(loaded.sample(300, seed=5), synthesizer.sample(300, seed=5))
-    assert "`formula: age >= 30 or not retired`" in (folder / "card.md").read_text()
+    card = (folder / "card.md").read_text()
+    assert "`formula: age >= 30 or not retired`" in card
+    assert "of fixed combinations each one that occurs" in card
     output = tmp_path / "rows.parquet"
     given = ["n=300", "seed=5", "condition.end=2021-05-01", "device=cpu"]
     assert run_command(["sample", f"checkpoint={folder}", f"output={output}", *given]) == 0
