@@ -23,6 +23,7 @@ from synthgen.data.images.codec import ImageCodec
 from synthgen.data.images.images import Images
 from synthgen.data.module import DataModule
 from synthgen.data.tables.codec import TableCodec
+from synthgen.data.tables.constraints.kinds import FixedCombinations
 from synthgen.data.tables.outputs import table_writer
 from synthgen.data.tables.rebalancing import rebalanced
 from synthgen.data.tables.sources import to_frame
@@ -152,6 +153,8 @@ class Synthesizer:
         encoded = given = None
         # A model that rejects does better with several combinations to meet than with one of them.
         by_shares = self.model.conditioning != "rejection"
+        # One condition of all rows is met in order, where a row depends on those before it.
+        by_shares &= isinstance(condition, pd.DataFrame) or not codec.obeyed.ordered
         if condition is not None:
             encoded = codec.encode_condition(condition, n, seed, start, by_shares)
             given = codec.given(condition, n)
@@ -227,7 +230,9 @@ class Synthesizer:
         Returns:
             (rows,) logarithms of probabilities, in nats, by the frame's index. A number that is rounded counts by the
             probability of the cell as it is written, one that is not (`decimals` of None) by its density, in the units
-            of the column. A frequent number that is a value of its own counts by that value's probability.
+            of the column. A frequent number that is a value of its own counts by that value's probability. A row that
+            breaks a constraint has −inf; what of the others' probability lies on rows that sampling rejects is not
+            shared out.
 
         Raises:
             SynthgenError: The model gives no probabilities, or a cell is one that the codec cannot encode, such as a
@@ -236,9 +241,12 @@ class Synthesizer:
         if not isinstance(self.codec, TableCodec):
             raise SynthgenError("log_prob: is for rows of a table")
         frame = to_frame(frame)
+        parts = [frame.iloc[begin : begin + _CODED] for begin in range(0, len(frame), _CODED)]
         logs = [
-            self.model.log_prob(self.codec.encode_outcomes(frame.iloc[begin : begin + _CODED]))
-            for begin in range(0, len(frame), _CODED)
+            self.model.log_prob(self.codec.encode_outcomes(part)).masked_fill(
+                torch.from_numpy(~self.codec.obeyed.holds(part)), -torch.inf
+            )
+            for part in parts
         ]
         return pd.Series(torch.cat(logs).numpy() if logs else [], index=frame.index, name="log_prob", dtype=float)
 
@@ -431,6 +439,8 @@ def _card(synthesizer: Synthesizer, name: str) -> str:
         if codec.obeyed.constraints:
             obeyed = "\n".join(f"- `{constraint}`" for constraint in codec.obeyed.constraints)
             content += f"\n\nIts rows obey:\n\n{obeyed}"
+        if any(isinstance(constraint, FixedCombinations) for constraint in codec.obeyed.constraints):
+            given_away += "; of fixed combinations each one that occurs, and how many rows have it"
     else:
         layout, output = codec.layout, "synthetic.npz"
         given_away = "the size of the images, the names and shares of their classes, and the spread of their pixels"

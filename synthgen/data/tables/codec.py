@@ -284,7 +284,7 @@ class TableCodec:
 
             def uniform(transform: int) -> np.ndarray:
                 # One number of its own for every row, whichever rows are asked for together.
-                key = [seed, 2**32 + transform]
+                key = [seed % 2**64, 2**32 + transform]
                 return np.random.Philox(key=key, counter=start).random_raw(4 * n)[::4] / 2.0**64
 
             given = self.given(condition, n)

@@ -102,11 +102,17 @@ def _parquet(file: Path, schema: TableSchema | None) -> Iterator[Callable[[pd.Da
 
 
 def _typed(fields: pa.Schema, schema: TableSchema) -> pa.Schema:
-    """Gives columns of Python objects of which the first rows have none the type that their values have."""
+    """Gives columns of which the first rows have no value the type that their values have, and a choice wide codes."""
     for i, field in enumerate(fields):
+        column = schema[field.name]
+        if pa.types.is_dictionary(field.type):
+            # Later parts may choose from more than the first one does.
+            values = field.type.value_type
+            values = pa.array(column.categories or [""]).type if pa.types.is_null(values) else values
+            fields = fields.set(i, field.with_type(pa.dictionary(pa.int32(), values, field.type.ordered)))
+            continue
         if not pa.types.is_null(field.type):
             continue
-        column = schema[field.name]
         if column.kind is Kind.DATE and column.format is None:
             fields = fields.set(i, field.with_type(pa.date32()))
         elif column.kind is not Kind.CONSTANT:

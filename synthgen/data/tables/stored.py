@@ -115,6 +115,7 @@ def _check_kind(column: Column, dtype: Any, where: str) -> None:
         _expect(bool(written), where, "format", column.format, "uuid4, or text with one {n:WIDTH}")
         _expect(type(column.maximum) is int and 0 <= column.maximum < 2**62, where, "range", column.maximum, "a number")
         text = pd.api.types.is_object_dtype(dtype) or pd.api.types.is_string_dtype(dtype)
+        text |= isinstance(dtype, pd.CategoricalDtype)
         whole = pd.api.types.is_integer_dtype(dtype) and column.format != UUID
         _expect(text or whole, where, "dtype", column.dtype, "text or whole numbers")
     elif column.kind is Kind.PERSONAL:

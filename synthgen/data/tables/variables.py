@@ -30,6 +30,7 @@ __all__ = [
     "scattered",
     "to_codes",
     "to_normal",
+    "within",
 ]
 
 # A numerical column with at most this many different values, each seen MIN_REPEATS times on average, is discrete.
@@ -225,7 +226,7 @@ def from_variables(
         index = (codes - int(encoding.continuous)).clip(0, len(encoding.values) - 1)
         numbers = np.where(listed, np.array(encoding.values, dtype=float)[index], numbers)
     if pd.api.types.is_integer_dtype(column.dtype):
-        numbers = _within(numbers, column.dtype)
+        numbers = within(numbers, column.dtype)
     numbers = np.where(missing, np.nan, numbers)
     return pd.Series(numbers).astype(dtype_named(column.dtype))
 
@@ -242,11 +243,13 @@ def _rounded_ends(column: Column) -> tuple[float, float]:
     return (low, high) if low <= high else (-np.inf, np.inf)
 
 
-def _within(numbers: np.ndarray, dtype: str) -> np.ndarray:
+def within(numbers: np.ndarray, dtype: str) -> np.ndarray:
     """Numbers within the range of an integer type, whose ends a float may round beyond."""
     pandas_dtype = pd.api.types.pandas_dtype(dtype)
     bounds = np.iinfo(getattr(pandas_dtype, "numpy_dtype", pandas_dtype))
     highest = float(bounds.max)
+    if numbers.dtype.kind != "f":
+        return numbers.clip(bounds.min, min(bounds.max, 2**63 - 1))
     return numbers.clip(float(bounds.min), highest if highest <= bounds.max else np.nextafter(highest, 0))
 
 

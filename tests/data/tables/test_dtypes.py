@@ -252,3 +252,11 @@ def test_a_condition_means_the_value_itself_before_one_that_is_written_alike():
 def test_metrics_refuse_the_same_types():
     with pytest.raises(SynthgenError, match="column 'x': found a value of type Decimal"):
         measured_schema(pd.DataFrame({"x": [Decimal(1), Decimal(2)]}))
+
+
+def test_keys_that_are_a_choice_are_read_back():
+    frame = pd.DataFrame({"id": pd.Categorical([f"A{i:04d}" for i in range(100)]), "x": np.arange(100) % 7})
+    codec = TableCodec.fit(frame, infer_schema(frame))
+    assert codec.schema["id"].kind == "identifier"
+    read = TableCodec.from_dict(json.loads(json.dumps(codec.to_dict())))
+    assert read.decode(codec.encode(frame))["id"].dtype == "category"

@@ -89,3 +89,18 @@ def test_whole_numbers_with_missing_cells_are_written_as_such(tmp_path):
         *("code,share", "34314,1.0", ",0.5", "7,"),
         *("1.5,1.0", ",0.5", "2.0,"),
     ]
+
+
+@pytest.mark.parametrize("first", [[None, None], ["w1", "w2"]])
+def test_later_parts_of_a_choice_may_have_more_values_than_the_first(tmp_path, first):
+    parts = [
+        pd.DataFrame({"c": pd.Series(words, dtype="object").astype("category")})
+        for words in (first, [f"w{i}" for i in range(300)])
+    ]
+    whole = pd.DataFrame({"c": pd.Categorical([*first, *parts[1]["c"]])})
+    with table_writer(str(tmp_path / "rows.parquet"), infer_schema(pd.concat([whole] * 3, ignore_index=True))) as write:
+        for part in parts:
+            write(part)
+    read = pd.read_parquet(tmp_path / "rows.parquet")
+    pd.testing.assert_frame_equal(read.astype(object), whole.astype(object), check_dtype=False)
+    assert read["c"].dtype == "category"

@@ -1,5 +1,6 @@
 """Which combinations of some columns occur, as one table of them and one code a row."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from synthgen.data.tables.constraints.scale import Scale, is_number_like
-from synthgen.data.tables.variables import dtype_named
+from synthgen.data.tables.variables import dtype_of
 from synthgen.errors import SynthgenError
 from synthgen.layout import RARE, Column, Kind
 
@@ -123,7 +124,7 @@ class Combinations:
             missing = codes >= len(self.values[i])
             if scale is None:
                 words = np.array([*self.values[i], None], dtype=object)
-                made[column.name] = pd.Series(words[codes]).astype(dtype_named(column.dtype))
+                made[column.name] = pd.Series(words[codes]).astype(dtype_of(column))
             else:
                 numbers = np.array([*self.values[i], 0], dtype=np.int64 if scale.whole else float)
                 made[column.name] = scale.write(numbers[codes], missing)
@@ -186,8 +187,9 @@ def _fits(column: Column, values: Sequence[Any]) -> bool:
     scale = _scale(column)
     if scale is None:
         return set(map(_typed, values)) <= set(map(_typed, column.categories))
-    kinds = (int,) if scale.whole else (int, float)
-    return all(type(value) in kinds and abs(value) < 2**63 for value in values)
+    if scale.whole:
+        return all(type(value) is int and -(2**63) <= value < 2**63 for value in values)
+    return all(type(value) in (int, float) and math.isfinite(value) for value in values)
 
 
 def _typed(value: Any) -> tuple[type, Any]:

@@ -80,7 +80,10 @@ class Formula:
                 f"{where}: cannot be read: {text!r}; expected one such as 'a > 0 or b == \"x\"'"
             ) from None
         names: dict[str, None] = {}
-        self._admit(self._tree, names)
+        try:
+            self._admit(self._tree, names)
+        except RecursionError:
+            raise SynthgenError(f"{where}: its parts lie too deep in one another: {text!r}") from None
         if not names:
             raise SynthgenError(f"{where}: names no column: {text!r}")
         self.columns = tuple(names)
@@ -149,16 +152,14 @@ class Formula:
             case ast.Constant(value=bool() | str() as value):
                 return value
             case ast.Constant(value=int() | float() as value):
-                return np.float64(value)  # a power of whole numbers could take for ever
+                return np.float64(value)  # see _number
             case ast.BinOp():
                 left, right = self._value(node.left, known), self._value(node.right, known)
-                if isinstance(left, str) or isinstance(right, str):
-                    raise TypeError("text has no arithmetic")
-                return _ARITHMETIC[type(node.op)](left, right)
+                return _ARITHMETIC[type(node.op)](_number(left), _number(right))
             case ast.UnaryOp(op=ast.Not()):
                 return ~_truth(self._value(node.operand, known))
             case ast.UnaryOp():
-                value = self._value(node.operand, known)
+                value = _number(self._value(node.operand, known))
                 return -value if isinstance(node.op, ast.USub) else value
             case ast.BoolOp():
                 parts = [_truth(self._value(part, known)) for part in node.values]
@@ -196,9 +197,18 @@ def _values(values: pd.Series, column: Column) -> np.ndarray:
             return ticks.astype(float).view(_Days)
         ticks, _ = Scale(column).read(values)
         return (ticks / _DAY[str(column.unit)]).view(_Days)
-    if is_number_like(column):
+    # Numbers to choose from are numbers; as objects of Python's they would have powers that take for ever.
+    chosen = column.kind is Kind.CATEGORICAL and not any(isinstance(value, str) for value in column.categories)
+    if is_number_like(column) or chosen:
         return values.to_numpy(dtype=float)
     return values.to_numpy(dtype=bool) if column.kind is Kind.BOOLEAN else values.to_numpy(dtype=object)
+
+
+def _number(value: Any) -> Any:
+    """What has arithmetic: numbers of numpy's, whose powers are infinite and not long."""
+    if _is_text(value):
+        raise TypeError("text has no arithmetic")
+    return np.float64(value) if isinstance(value, bool) else value
 
 
 def _compared(operation: _Operation, left: Any, right: Any) -> np.ndarray:
@@ -225,6 +235,8 @@ def _days(text: str) -> float:
 
 
 def _date(text: str) -> float:
+    if not any(map(str.isdigit, text)):
+        raise ValueError(f"{text!r} is no date")  # to pandas "today" is one, every day another
     return float((pd.Timestamp(text) - pd.Timestamp(0)) / pd.Timedelta(days=1))
 
 

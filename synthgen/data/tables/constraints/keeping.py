@@ -36,7 +36,7 @@ class RowKeeping:
         self._constraints = [constraint for constraint in constraints if not isinstance(constraint, Unique)]
         self._unique = [constraint for constraint in constraints if isinstance(constraint, Unique)]
         self._given = given
-        self._seen = [np.zeros(0, dtype=np.uint64) for _ in self._unique]
+        self._seen = [_Keys() for _ in self._unique]
         self._new: list[tuple[np.ndarray, np.ndarray]] = []
         self._broken: Counter[str] = Counter()
         self.ordered = bool(self._unique)
@@ -62,14 +62,14 @@ class RowKeeping:
             # Among those that are kept so far the first of a kind.
             first = np.zeros(n, dtype=bool)
             first[np.flatnonzero(keep)[~pd.Series(keys[keep]).duplicated().to_numpy()]] = True
-            keep &= self._noted(f"`{constraint}`", missing | (first & ~np.isin(keys, seen)))
+            keep &= self._noted(f"`{constraint}`", missing | (first & ~seen.hold(keys)))
             self._new.append((keys, missing))
         return keep
 
     def take(self, index: np.ndarray) -> None:
         """Notes which of the rows that were judged last are now part of the sequence."""
         for i, (keys, missing) in enumerate(self._new):
-            self._seen[i] = np.concatenate([self._seen[i], keys[index][~missing[index]]])
+            self._seen[i].add(keys[index][~missing[index]])
 
     def blame(self) -> str:
         """What most of the rows did not keep to."""
@@ -78,3 +78,25 @@ class RowKeeping:
     def _noted(self, reason: str, kept: np.ndarray) -> np.ndarray:
         self._broken[reason] += int((~kept).sum())
         return kept
+
+
+class _Keys:
+    """A set of numbers, in sorted runs of which each is at least twice as long as the next: few to look into."""
+
+    def __init__(self) -> None:
+        self._runs: list[np.ndarray] = []
+
+    def add(self, keys: np.ndarray) -> None:
+        """Adds (keys,) numbers."""
+        run = np.sort(keys)
+        while self._runs and len(self._runs[-1]) < 2 * len(run):
+            run = np.sort(np.concatenate([self._runs.pop(), run]), kind="stable")
+        self._runs.append(run)
+
+    def hold(self, keys: np.ndarray) -> np.ndarray:
+        """(keys,) whether each is in the set."""
+        found = np.zeros(len(keys), dtype=bool)
+        for run in self._runs:
+            if len(run):
+                found |= run[np.searchsorted(run, keys).clip(max=len(run) - 1)] == keys
+        return found

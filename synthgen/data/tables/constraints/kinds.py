@@ -10,7 +10,7 @@ import pandas as pd
 
 from synthgen.data.tables.constraints.combined import Combinations
 from synthgen.data.tables.constraints.formula import Formula
-from synthgen.data.tables.constraints.scale import Scale, common_scales
+from synthgen.data.tables.constraints.scale import Scale, common_scales, is_single
 from synthgen.errors import SynthgenError, nearest
 from synthgen.layout import Column, Kind, TableSchema
 
@@ -61,6 +61,11 @@ class Constraint(ABC):
             if schema[name].kind is Kind.IDENTIFIER and self.kind not in (Unique.kind, NotNull.kind):
                 raise SynthgenError(
                     f"{self.where}: column {name!r} is an identifier, which is made anew: only {Unique.kind} and "
+                    f"{NotNull.kind} may name it"
+                )
+            if schema[name].kind is Kind.PERSONAL and self.kind != NotNull.kind:
+                raise SynthgenError(
+                    f"{self.where}: column {name!r} is personal text, which is made anew and may repeat: only "
                     f"{NotNull.kind} may name it"
                 )
 
@@ -146,7 +151,13 @@ class Range(Constraint):
             None if end is None or end in between else _end(end, self.scales[self.column], upper, schema, self.where)
             for end, upper in zip(self.ends, (False, True))
         ]
-        self.certain = not between
+        # A range that a person says of the column may be wider.
+        seen = schema[self.column].minimum, schema[self.column].maximum
+        inside = [
+            end is None or limit is None or (limit <= end if upper else end <= limit)
+            for end, limit, upper in zip(self.fixed, seen, (False, True))
+        ]
+        self.certain = not between and all(inside)
 
     @property
     def chain(self) -> tuple[str, ...]:
@@ -227,7 +238,7 @@ class Sum(Constraint):
         for numbers, gone in parts:
             added, missing = added + numbers, missing | gone
             largest = np.maximum(largest, np.abs(numbers))
-        return missing | (np.abs(total - added) <= _tolerance(self.scales[0].column, largest))
+        return missing | (np.abs(total - added) <= _tolerance([scale.column for scale in self.scales], largest))
 
 
 class Unique(Constraint):
@@ -242,9 +253,8 @@ class Unique(Constraint):
     def bind(self, schema: TableSchema) -> None:
         """See `Constraint.bind`."""
         super().bind(schema)
-        self.certain = any(
-            schema[name].kind is Kind.IDENTIFIER and not schema[name].missing_rate for name in self.columns
-        )
+        # Where a cell of it is missing a row is like no other.
+        self.certain = any(schema[name].kind is Kind.IDENTIFIER for name in self.columns)
 
     def check(self, frame: pd.DataFrame) -> np.ndarray:
         """See `Constraint.check`."""
@@ -344,6 +354,10 @@ def _end(end: float | str, scale: Scale, upper: bool, schema: TableSchema, where
             raise SynthgenError(f"{where}: {column.name}: {end!r} is neither a number nor a column; {hint}")
         return end
     try:
+        if column.kind in (Kind.TIME, Kind.DURATION) and not isinstance(end, str):
+            raise ValueError("in YAML 10:30 is a number")
+        if not any(map(str.isdigit, str(end))):
+            raise ValueError("to pandas, 'today' and '' are moments")
         if column.kind in (Kind.DATE, Kind.DATETIME):
             moment: Any = pd.Timestamp(str(end)).to_datetime64()
             zero = "M8"
@@ -370,9 +384,10 @@ def _in_order(read: Sequence[tuple[np.ndarray, np.ndarray]], strict: bool) -> np
     return holds
 
 
-def _tolerance(total: Column, largest: np.ndarray) -> np.ndarray:
-    """How far a sum may lie from the total: half a unit in its last place, and what floats round."""
-    rounding = largest * (1e-6 if total.dtype == "float32" else 1e-12)
+def _tolerance(columns: Sequence[Column], largest: np.ndarray) -> np.ndarray:
+    """How far a sum may lie from the total, the first: half a unit in its last place, and what floats round."""
+    total = columns[0]
+    rounding = largest * (1e-6 if any(is_single(column) for column in columns) else 1e-12)
     if total.kind is Kind.DURATION:
         return rounding
     return rounding + (0.0 if total.decimals is None else 0.5 * 10.0**-total.decimals)

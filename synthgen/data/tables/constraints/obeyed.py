@@ -149,6 +149,14 @@ class Obeyed:
         for constraint in self.constraints:
             _refuse_contradiction(constraint, given)
 
+    def holds(self, frame: pd.DataFrame) -> np.ndarray:
+        """(rows,) whether a row obeys all constraints that are on rows by themselves."""
+        holds = np.ones(len(frame), dtype=bool)
+        for constraint in self.constraints:
+            if not isinstance(constraint, Unique):
+                holds &= constraint.check(frame)
+        return holds
+
     def derived(self, given: Given, uniform: Callable[[int], np.ndarray] | None) -> dict[str, Derived]:
         """What a condition says of learned columns that are made, or of parts that a total leaves.
 
@@ -184,6 +192,11 @@ class Obeyed:
         """The constraints that a sample may break."""
         safe = {id(constraint) for constraint, _ in self._kept if isinstance(constraint, FixedCombinations)}
         return [constraint for constraint in self.constraints if not constraint.certain and id(constraint) not in safe]
+
+    @property
+    def ordered(self) -> bool:
+        """Whether a sample may break a constraint by those before it."""
+        return any(isinstance(constraint, Unique) for constraint in self.checked)
 
     def needed(self, constraints: Sequence[Constraint], given: Given) -> list[str]:
         """The learned columns that tell whether rows obey, and are as a condition wants them."""

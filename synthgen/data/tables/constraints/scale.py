@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 
 from synthgen.data.tables.moments import UNITS, moment_parts, parts_moment, ticks_of, values_of, zone_of
-from synthgen.data.tables.variables import dtype_named
+from synthgen.data.tables.variables import dtype_named, within
 from synthgen.errors import SynthgenError
 from synthgen.layout import Column, Kind
 
-__all__ = ["Scale", "common_scales", "is_number_like"]
+__all__ = ["Scale", "common_scales", "is_number_like", "is_single"]
 
 _DATES = (Kind.DATE, Kind.DATETIME)
 # Of a unit in the last decimal: what sums and differences of floats add.
@@ -55,6 +55,9 @@ class Scale:
             names = moment_parts(self.column.kind, str(self.column.unit))
             parts = parts_moment(self.own(numbers), str(self.column.unit), names)
             return values_of([np.where(missing, np.nan, part) for part in parts], self.column)
+        if is_whole(self.column) and (self.column.maximum or 0) < 2**63:
+            # Rows that will not be kept may hold what the dtype cannot.
+            numbers = within(np.round(numbers), self.column.dtype)
         if self.whole:
             return pd.Series(numbers).astype("Int64").mask(missing).astype(dtype)
         if self.column.decimals is not None:
@@ -149,6 +152,11 @@ def is_number_like(column: Column) -> bool:
 def is_whole(column: Column) -> bool:
     """Whether a column of numbers has a dtype of whole numbers."""
     return bool(pd.api.types.is_integer_dtype(dtype_named(column.dtype)))
+
+
+def is_single(column: Column) -> bool:
+    """Whether a column is floats of 32 bits, numpy's, pandas' or Arrow's."""
+    return column.dtype.lower() == "float32" or column.dtype == "float[pyarrow]"
 
 
 def common_scales(columns: Sequence[Column], where: str) -> list[Scale]:

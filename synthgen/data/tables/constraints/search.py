@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from synthgen.data.tables.constraints.scale import Scale, common_scales
+from synthgen.data.tables.constraints.scale import Scale, common_scales, is_single
 from synthgen.errors import SynthgenError
 from synthgen.layout import Column, Kind, TableSchema
 
@@ -54,7 +54,7 @@ def _dependencies(frame: pd.DataFrame, schema: TableSchema) -> list[list[str]]:
     """Groups of columns of which the first determines the others."""
     names, codes = [], []
     for column in schema:
-        if column.kind in (Kind.CONSTANT, Kind.IDENTIFIER):
+        if column.kind is Kind.CONSTANT or column.kind.invented:
             continue
         code = pd.factorize(frame[column.name], use_na_sentinel=False)[0]
         if 1 < code.max() + 1 <= min(_MAX_VALUES, len(frame) / _MIN_REPEATS):
@@ -227,9 +227,9 @@ def _adds_up(table: np.ndarray, total: int, parts: tuple[int, ...], tolerance: f
 def _tolerances(columns: list[Column], table: np.ndarray) -> np.ndarray:
     """(columns,) how far a sum may lie from each of them as a total."""
     largest = np.abs(table).max(axis=0)
-    rounding = [1e-6 if column.dtype == "float32" else 1e-12 for column in columns]
+    rounding = 1e-6 if any(is_single(column) for column in columns) else 1e-12
     last = [0.0 if column.decimals is None else 0.5 * 10.0**-column.decimals for column in columns]
-    return largest * np.array(rounding) + np.array(last)
+    return largest * rounding + np.array(last)
 
 
 def _varies(values: pd.Series) -> bool:

@@ -6,6 +6,7 @@ import pytest
 
 from synthgen.data.tables.constraints.formula import Formula
 from synthgen.data.tables.schema import infer_schema
+from synthgen.data.tables.wishes import Wishes
 from synthgen.errors import SynthgenError
 
 RNG = np.random.default_rng(0)
@@ -105,3 +106,25 @@ def test_values_that_do_not_go_together_are_told(text):
 
 def test_a_power_takes_no_time():
     assert not Formula("a > 9 ** 9 ** 9 ** 9", "here").holds(FRAME, SCHEMA).any()
+
+
+def test_neither_truths_nor_numbers_to_choose_from_have_powers_of_python():
+    nine = "(" + "+".join(["True"] * 9) + ")"
+    assert not Formula(f"a > {nine}**{nine}**{nine}", "here").holds(FRAME, SCHEMA).any()
+    codes = pd.DataFrame({"code": pd.Categorical([97, 98, 99])})
+    schema = infer_schema(codes, wanted=Wishes(columns={"code": {"kind": "categorical"}}))
+    assert Formula("code**code**code > 3", "here").holds(codes, schema).all()
+    assert Formula("code > 97", "here").holds(codes, schema).tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    "text", ["state % 5 == 'x'", "state * retired == 'x'", "-state == 'x'", "state + state == 'x'"]
+)
+def test_a_column_of_text_has_no_arithmetic(text):
+    with pytest.raises(SynthgenError, match="text has no arithmetic"):
+        Formula(text, "here").holds(FRAME, SCHEMA)
+
+
+def test_parts_that_lie_too_deep_are_told():
+    with pytest.raises(SynthgenError, match=r"here: (its parts lie too deep|cannot be read)"):
+        Formula("-" * 1900 + "a > 0", "here")

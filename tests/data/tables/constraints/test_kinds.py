@@ -65,6 +65,15 @@ def test_sums_hold_up_to_the_decimals_of_the_total():
     assert obeys({"sum": {"t": ["a", "b"]}}, t=[3, 4], a=[1.2, 1.2], b=[1.4, 1.4]) == [True, False]
 
 
+@pytest.mark.parametrize("dtype", ["float32", "Float32", "float[pyarrow]", "float64"])
+def test_sums_of_small_floats_hold_up_to_their_rounding(dtype):
+    a, b = np.random.default_rng(0).lognormal(size=(2, 50)).astype("float32")
+    frame = pd.DataFrame({"t": a + b, "a": a, "b": b}).astype(dtype)
+    frame["a"] = a
+    assert all(obeys({"sum": {"t": ["a", "b"]}}, **frame))
+    assert not any(obeys({"sum": {"t": ["a", "b"]}}, **frame.assign(t=frame["t"] * 1.001)))
+
+
 def test_values_and_pairs_that_come_twice_are_told_from_missing_ones():
     assert obeys({"unique": "a"}, a=[1.5, 1.5, NA, NA, 2.0]) == [True, False, True, True, True]
     assert obeys({"unique": ["a", "b"]}, a=[1, 1, 1], b=["x", "y", "x"]) == [True, True, False]
@@ -82,6 +91,8 @@ def people():
             "end": start + rng.integers(0, 9, 200),
             "age": rng.integers(18, 90, 200),
             "sex": rng.choice(["f", "m"], 200),
+            "email": [f"p{i}@mail.com" for i in range(200)],
+            "at": pd.Series(pd.date_range("2020-01-01 09:00", periods=200, freq="1min")).dt.strftime("%H:%M"),
             "day": pd.Series(pd.date_range("2020-01-01", periods=200)),
         }
     )
@@ -101,6 +112,13 @@ def people():
         ("[{inequality: [start, sex]}]", "column 'sex' is categorical, expected numbers, dates"),
         ("[{inequality: [start, day]}]", "'start' is numerical and 'day' date.*, expected one kind"),
         ("[{inequality: [id, start]}]", "column 'id' is an identifier"),
+        ("[{fixed_combinations: [email, sex]}]", "column 'email' is personal text, which is made anew"),
+        ("[{unique: email}]", "column 'email' is personal text, which is made anew and may repeat"),
+        ("[{formula: 'email != sex'}]", "column 'email' is personal text"),
+        ("[{range: {at: [9:00, 17:30]}}]", "range: at: 540 is neither a time, such as .*08:30:00"),
+        ("[{range: {day: [null, today]}}]", "range: day: 'today' is neither a date.* nor a column"),
+        ("[{range: {day: ['', null]}}]", "range: day: '' is neither a date.* nor a column"),
+        ("[{formula: 'day < \"today\"'}]", "formula: .*'today' is no date"),
         ("[{range: {age: [18]}}]", r"range: age: found \[18\], expected \[smallest, largest\]"),
         ("[{range: {age: [agee, 99]}}]", "range: age: 'agee' is neither a number nor a column; did you mean 'age'"),
         ("[{range: {day: [soon, null]}}]", "range: day: 'soon' is neither a date.* nor a column"),

@@ -12,6 +12,7 @@ from synthgen.data.tables.constraints.given import Given
 from synthgen.data.tables.constraints.kinds import read_constraint
 from synthgen.data.tables.rebalancing import rebalanced
 from synthgen.data.tables.schema import infer_schema
+from synthgen.data.tables.wishes import Wishes
 from synthgen.errors import SynthgenError
 
 ROWS = 2000
@@ -181,6 +182,12 @@ def test_one_of_several_combinations_is_drawn_in_their_shares(frame):
     assert rebalanced(codec, "country", None, 300, 0, 0)["country"].value_counts().min() > 70
 
 
+def test_a_seed_may_be_of_any_size(frame):
+    codec = fitted(frame, ENTRIES["combinations"])
+    first, again = (codec.encode_condition({"country": "x"}, 9, seed=2**64 + i)["categorical"] for i in (1, 1))
+    assert torch.equal(first, again)
+
+
 def test_every_row_has_a_condition_of_its_own(frame):
     codec = fitted(frame, ENTRIES["whole"], ENTRIES["sum"], ENTRIES["combinations"])
     asked = frame[["high", "mid", "total", "country"]].copy().astype({"mid": float})
@@ -242,6 +249,52 @@ def test_a_combination_that_was_never_seen_is_told(frame):
     codec = fitted(frame, ENTRIES["combinations"])
     with pytest.raises(SynthgenError, match=r"\['city', 'country', 'founded'\]: .* is not among the combinations"):
         codec.encode(frame.assign(country="z"))
+
+
+def test_a_range_that_a_person_widened_still_ends_where_the_constraint_says():
+    rng = np.random.default_rng(0)
+    low = rng.integers(18, 99, ROWS)
+    frame = pd.DataFrame({"low": low, "high": np.minimum(low + rng.integers(0, 40, ROWS), 99)})
+    entries = [{"inequality": ["low", "high"]}, {"range": {"high": [18, 99]}}]
+    constraints = [read_constraint(entry, "here") for entry in entries]
+    schema = infer_schema(frame, wanted=Wishes(columns={"high": {"range": [0, 200]}}))
+    rows = shuffled(TableCodec.fit(frame, schema, 0, constraints), frame)
+    assert rows["high"].max() == 99
+
+
+@pytest.mark.parametrize("dtype", ["int8", "Int8", "int8[pyarrow]", "uint8[pyarrow]"])
+def test_what_a_dtype_cannot_hold_is_not_kept(dtype):
+    low = np.random.default_rng(0).integers(0, 120, ROWS)
+    frame = pd.DataFrame({"low": low, "high": np.maximum(low, low[::-1]), "part": 120 - low, "half": low / 2 // 1})
+    frame = frame.assign(total=frame["part"] + frame["half"])
+    frame = frame.astype({"low": dtype, "high": dtype, "part": dtype, "total": dtype})
+    codec = fitted(frame, {"inequality": ["low", "high"]}, {"sum": {"total": ["part", "half"]}})
+    rows = shuffled(codec, frame)
+    assert 100 < len(rows) < ROWS
+    assert (rows["low"] <= rows["high"]).all()
+    assert (rows["total"].astype(float) == rows["part"].astype(float) + rows["half"]).all()
+    assert rows.dtypes.equals(frame.dtypes)
+
+
+def test_combinations_come_back_in_their_dtypes_whatever_their_size():
+    rng = np.random.default_rng(0)
+    place = rng.integers(0, 3, 300)
+    frame = pd.DataFrame(
+        {
+            "size": pd.Categorical.from_codes(place, ["s", "m", "l", "xl"], ordered=True),
+            "mass": np.array([6.4e23, 5.97e24, 1.9e27])[place],
+            "huge": np.array([3, 2**63, 2**63 + 7], dtype=np.uint64)[place],
+        }
+    )
+    codec = fitted(frame, {"fixed_combinations": ["size", "mass", "huge"]})
+    pd.testing.assert_frame_equal(codec.decode(codec.encode(frame)), frame)
+
+
+def test_keys_of_which_some_are_missing_are_unique_by_themselves():
+    key = pd.Series([f"A{i:04d}" for i in range(400)]).where(np.arange(400) % 9 > 0)
+    codec = fitted(pd.DataFrame({"key": key, "x": np.arange(400) % 7}), {"unique": "key"})
+    assert codec.schema["key"].kind == "identifier"
+    assert codec.keeping(None, alike=True) is None
 
 
 def test_without_constraints_nothing_is_judged(frame):

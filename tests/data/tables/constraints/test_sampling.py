@@ -134,7 +134,9 @@ def test_a_checkpoint_and_the_command_obey(synthesizer, frame, tmp_path, capsys)
     folder = synthesizer.save(tmp_path / "saved")
     loaded = synthgen.load(folder)
     pd.testing.assert_frame_equal(loaded.sample(300, seed=5), synthesizer.sample(300, seed=5))
-    assert "`formula: age >= 30 or not retired`" in (folder / "card.md").read_text()
+    card = (folder / "card.md").read_text()
+    assert "`formula: age >= 30 or not retired`" in card
+    assert "of fixed combinations each one that occurs" in card
     output = tmp_path / "rows.parquet"
     given = ["n=300", "seed=5", "condition.end=2021-05-01", "device=cpu"]
     assert run_command(["sample", f"checkpoint={folder}", f"output={output}", *given]) == 0
@@ -142,6 +144,23 @@ def test_a_checkpoint_and_the_command_obey(synthesizer, frame, tmp_path, capsys)
     rows = pd.read_parquet(output)
     assert_obeys(rows, frame)
     assert (rows["end"] == pd.Timestamp("2021-05-01")).all()
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"end": pd.Timestamp("2021-01-01")},
+        {"total": 0.0},
+        {"age": 20, "retired": True},
+    ],
+)
+def test_a_row_that_breaks_a_constraint_has_no_probability(synthesizer, frame, broken):
+    rows = frame.iloc[5:9].copy()
+    for name, value in broken.items():
+        rows.iloc[2, rows.columns.get_loc(name)] = value
+    logs = synthesizer.log_prob(rows)
+    assert np.isfinite(logs.drop(index=7)).all()
+    assert logs[7] == -np.inf
 
 
 def test_nothing_that_is_unique_comes_twice_in_a_sequence(frame):
@@ -155,6 +174,16 @@ def test_nothing_that_is_unique_comes_twice_in_a_sequence(frame):
         synthesizer.sample(1000)
     with pytest.raises(SynthgenError, match=r"condition city=A, age=30 .*contradicts the constraint `unique"):
         synthesizer.sample(2, condition={"city": "A", "age": 30})
+
+
+def test_what_is_unique_is_so_in_any_part_where_a_condition_leaves_several_combinations(frame):
+    table = frame[["city", "country", "age", "retired"]].drop_duplicates(["city", "age"])
+    synthesizer = fit(table, constraints=[{"fixed_combinations": ["city", "country"]}, {"unique": ["city", "age"]}])
+    options = {"condition": {"country": "x"}, "seed": 2}
+    rows = synthesizer.sample(60, **options)
+    assert set(rows["city"]) == {"A", "B"}
+    assert not rows.duplicated(["city", "age"]).any()
+    pd.testing.assert_frame_equal(in_parts(synthesizer, 60, 25, **options), rows)
 
 
 def test_a_condition_that_hardly_any_row_meets_is_told_with_the_constraint(synthesizer, frame):
