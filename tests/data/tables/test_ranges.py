@@ -113,7 +113,7 @@ def test_conditions_may_ask_for_all_of_it(table, wished, name, said, wanted, out
     codec = TableCodec.fit(table, wished(f"columns: {{{name}: {{range: {said}}}}}"))
     condition = codec.encode_condition({name: wanted}, 2)
     assert condition["numerical_known"].any() or condition["categorical_known"].any()
-    assert codec.with_given(codec.decode(condition), {name: wanted})[name].tolist() == [wanted] * 2
+    assert codec.decode(condition, given=codec.given({name: wanted}, 2))[name].tolist() == [wanted] * 2
     with pytest.raises(SynthgenError, match=f"condition {name}: .*{outside}.* is outside|outside"):
         codec.encode_condition({name: outside}, 1)
     with pytest.raises(SynthgenError, match=f"condition {name}: "):
