@@ -19,7 +19,10 @@ def run(config: DictConfig) -> None:
     """Samples and writes in one move."""
     settings = to_plain(config)
     n, output = settings["n"], str(settings["output"])
-    if not isinstance(n, int) or n < 1:  # before the imports, which take seconds
+    of_file = n is None and _is_file(settings["condition"])
+    if n is None and not of_file:
+        raise SynthgenError("n: is missing: how many rows or images")
+    if not of_file and (not isinstance(n, int) or n < 1):  # before the imports, which take seconds
         raise SynthgenError(f"n: found {n}, expected at least 1, a whole number")
 
     import torch
@@ -46,8 +49,10 @@ def run(config: DictConfig) -> None:
         raise SynthgenError(f"device: found {device!r}, expected auto, cpu, cuda or cuda:N") from None
     if on_gpu and (torch.device(device).index or 0) >= torch.cuda.device_count():
         raise SynthgenError(f"device: found {device!r}, but this machine has {torch.cuda.device_count()} GPUs")
+    condition = _condition(settings["condition"])
+    n = len(condition) if of_file else n
     wanted: dict[str, Any] = {
-        "condition": _condition(settings["condition"]),
+        "condition": condition,
         "rebalance": _rebalance(settings["rebalance"]),
         **{key: settings[key] for key in ("seed", "start")},
         **{key: settings[key] for key in _OPTIONS if settings[key] is not None},
@@ -68,6 +73,11 @@ def run(config: DictConfig) -> None:
     console.print(f"{n:,} {'rows' if synthesizer.codec.kind == 'table' else 'images'}: {output}")
 
 
+def _is_file(condition: Any) -> bool:
+    """Whether a condition is the path of a file."""
+    return isinstance(condition, str) and not condition.startswith("{") and bool(Path(condition).suffix)
+
+
 def _condition(given: Any) -> Any:
     """A condition from its text: JSON of one value a column, or the path of a CSV file with one row a sample."""
     from synthgen.data.tables.codec import MISSING
@@ -82,7 +92,7 @@ def _condition(given: Any) -> Any:
             raise SynthgenError(f"condition={given}: not JSON: {error}; condition.COLUMN=VALUE needs none") from None
     if isinstance(given, dict):
         return {key: MISSING if value is None else value for key, value in given.items()}
-    if isinstance(given, str) and Path(given).suffix:
+    if _is_file(given):
         return read_table(given)
     raise SynthgenError(f"condition={given}: expected condition.COLUMN=VALUE or the path of a .csv or .parquet file")
 

@@ -65,6 +65,7 @@ def test_unknown_key_names_the_nearest(refused):
 def test_needed_key_that_is_not_given(refused):
     assert "data.path" in refused("train", "data=csv")
     assert "output" in refused("sample", "checkpoint=x", "n=3")
+    assert "n: is missing" in refused("sample", "checkpoint=x", "output=x.csv", "condition.a=1")
 
 
 def test_missing_file_names_the_nearest_beside_it(refused, given):
@@ -128,6 +129,11 @@ def test_image_of_another_mode_is_named(refused, given):
     Image.new("RGB", (8, 8)).save(given / "b.png")
     error = refused("train", "data=image_folder", f"data.path={given}", "model=image/edm", "trainer=cpu")
     assert "b.png" in error
+
+
+def test_a_condition_that_is_no_json(refused, table_checkpoint):
+    given = ("sample", f"checkpoint={table_checkpoint}", "n=3", "output=x.csv")
+    assert "not JSON" in refused(*given, "condition='{income: 1, x.y}'")
 
 
 @pytest.mark.parametrize("n", [0, -1])

@@ -164,6 +164,8 @@ def test_imputation_from_a_file(synthgen, table_checkpoint, people):
     holes.to_csv("holes.csv", index=False)
     synthgen("sample", f"checkpoint={table_checkpoint}", "n=20", "output=full.csv", "condition=holes.csv")
     assert pd.read_csv("full.csv")["income"].notna().all()
+    synthgen("sample", f"checkpoint={table_checkpoint}", "output=as-many.csv", "condition=holes.csv")
+    pd.testing.assert_frame_equal(pd.read_csv("as-many.csv"), pd.read_csv("full.csv"))
 
 
 def test_train_and_sample_a_persons_own_images(synthgen, tmp_path):

@@ -54,7 +54,8 @@ def _dependencies(frame: pd.DataFrame, schema: TableSchema) -> list[list[str]]:
     """Groups of columns of which the first determines the others."""
     names, codes = [], []
     for column in schema:
-        if column.kind is Kind.CONSTANT or column.kind.invented:
+        # What follows from a measured number, such as a class of it, is no choice of combinations.
+        if column.kind is Kind.CONSTANT or column.kind.invented or (column.numerical and column.decimals != 0):
             continue
         code = pd.factorize(frame[column.name], use_na_sentinel=False)[0]
         if 1 < code.max() + 1 <= min(_MAX_VALUES, len(frame) / _MIN_REPEATS):

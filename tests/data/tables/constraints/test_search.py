@@ -102,3 +102,18 @@ def test_offers_are_comments_that_read_back_once_they_are_wanted(tmp_path):
             constraint.bind(schema)
             constraint.learn(frame, 0)
             assert constraint.check(frame).all()
+
+
+def test_a_class_of_a_measured_number_is_no_choice_of_combinations():
+    random = np.random.default_rng(0)
+    score = random.normal(50, 10, 4000).round(1)
+    frame = pd.DataFrame({"score": score, "segment": np.where(score > 45, "high", "low")})
+    assert found_constraints(frame, infer_schema(frame)) == []
+
+
+def test_a_counter_is_not_above_a_number_by_rule():
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame({"logarithm": random.uniform(0, 8, 5000), "row": np.arange(5000) + 9.0})
+    frame.loc[0, "row"] = 3.0
+    frame.loc[0, "logarithm"] = 1.0
+    assert found_constraints(frame, infer_schema(frame)) == [{"unique": "row"}]
