@@ -54,8 +54,7 @@ def _dependencies(frame: pd.DataFrame, schema: TableSchema) -> list[list[str]]:
     """Groups of columns of which the first determines the others."""
     names, codes = [], []
     for column in schema:
-        # What follows from a measured number, such as a class of it, is no choice of combinations.
-        if column.kind is Kind.CONSTANT or column.kind.invented or (column.numerical and column.decimals != 0):
+        if column.kind is Kind.CONSTANT or column.kind.invented:
             continue
         code = pd.factorize(frame[column.name], use_na_sentinel=False)[0]
         if 1 < code.max() + 1 <= min(_MAX_VALUES, len(frame) / _MIN_REPEATS):
@@ -66,6 +65,8 @@ def _dependencies(frame: pd.DataFrame, schema: TableSchema) -> list[list[str]]:
     table = np.stack(codes, axis=1)
     groups = []
     for i, name in enumerate(names):
+        if schema[name].numerical and schema[name].decimals != 0:
+            continue  # what follows from a measured number, such as a class of it, is no choice of combinations
         determined = np.flatnonzero(_determines(table[:_GLANCE], i))
         determined = determined[determined != i]
         if len(determined):
