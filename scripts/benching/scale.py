@@ -26,7 +26,7 @@ COLUMNS = (10, 100, 500)
 MODELS = ("argn", "tabdiff")
 # Cells of the largest table: more of them, as 64-bit numbers and words, are not for the memory of small machines.
 MOST = 100_000_000
-# Of the first fit, and of the second one besides, divided by the number of columns.
+# Of the first fit, and of the second one besides, divided by the number of columns; of few rows twenty epochs.
 FIRST, MORE = 20_480, 2_048_000
 # Different words of a column, in its own rows of the page.
 WORDS = (1_000, 10_000, 100_000, 1_000_000)
@@ -86,7 +86,7 @@ def measure(model: str, rows: int, columns: int, words: int) -> dict[str, Any]:
     overrides = ["callbacks=none", "trainer=cpu", "data.validation=0", "model.optimization.patience=null"]
     if model != "argn":
         overrides.pop()
-    seconds, examples = [], [FIRST, FIRST + MORE // columns]
+    seconds, examples = [], [FIRST, FIRST + min(MORE // columns, 20 * rows)]
     # A first fit, of few rows: what a process does once is not the table's.
     api.fit(frame[:2000], f"table/{model}", max_samples=2000, overrides=overrides)
     for wanted in examples:
