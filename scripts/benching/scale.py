@@ -112,7 +112,7 @@ def scale_page() -> list[str]:
     lines = [(ROOT / "scripts/benching/about_scale.md").read_text(), f"| {' | '.join(headings)} |"]
     lines.append("| --- |" + " ---: |" * (len(headings) - 1))
     for one in held:
-        cells = [one["model"], *(f"{one[key]:,}" if one[key] else "" for key in headings[1:])]
+        cells = [one["model"], *("" if key == "words" and not one[key] else f"{one[key]:,}" for key in headings[1:])]
         lines.append(f"| {' | '.join(cells)} |".replace("|  |", "| |"))
     cpus = sorted({one["cpu"] for one in held})
     return [*lines, "", f"Measured on {'; '.join(cpus)}.", ""]

@@ -23,7 +23,7 @@ def test_by_default_three_seeds_of_every_method_that_can_run():
     ("arguments", "message"),
     [
         (["tabels"], "did you mean 'tables'"),
-        ([], "choose from 'tables', 'images', 'report'"),
+        ([], "choose from 'tables', 'images', 'scale', 'report'"),
         (["tables", "seed=1"], "did you mean 'seeds'"),
         (["tables", "only=tvea"], "only: found 'tvea'; did you mean 'tvae'"),
         (["tables", "data=fashion_mnist"], "data: found 'fashion_mnist'"),
