@@ -16,6 +16,8 @@ __all__ = ["Budget", "parse_time"]
 # Share of the time of the first stage after which a run in time fixes its number of examples: late enough to have
 # measured well, early enough to lie before every cool-down.
 _MEASURED = 0.3
+# Share of the first stage's examples that have been seen by then, at most.
+_LATEST = 0.4
 # First seconds that are not representative: kernels warm up, memory is claimed.
 _WARM_UP_STEPS = 5
 
@@ -23,9 +25,9 @@ _WARM_UP_STEPS = 5
 class Budget(Callback):
     """Ends training after a number of examples.
 
-    With `max_time`, the run measures its speed over the first 30 % of the time (of a model with several stages, of the
-    first one's share of it), then fixes the number of examples that the rest will hold. The speed of stages yet to come
-    is rehearsed. Schedules follow that number, it is saved with every checkpoint, and a run replayed with it as
+    With `max_time`, the run measures its speed over the first 30 % of the time (of a model with several stages, of what
+    the first one takes), then fixes the number of examples that the rest will hold. The speed of stages yet to come is
+    rehearsed. Schedules follow that number, it is saved with every checkpoint, and a run replayed with it as
     `max_samples` gives the same weights.
 
     Where the last stage that takes examples has a `plateau`, it is watched for: once its validation loss has not fallen
@@ -43,6 +45,7 @@ class Budget(Callback):
         self._clock = 0.0
         self._steps = 0
         self._warm: tuple[float, int] = (0.0, 0)
+        self._later: float | None = None  # seconds that later stages add to an example of the whole budget, by shares
         self._best = math.inf
         self._stale = 0  # validations since
         self._cut: int | None = None
@@ -60,10 +63,8 @@ class Budget(Callback):
         """Fixes the budget of a run in time once its speed is known; stops when it is spent."""
         self.seconds = time.monotonic() - self._clock
         self._steps += 1
-        if self._steps == _WARM_UP_STEPS:
-            self._warm = (self.seconds, pl_module.samples_seen)
-        if pl_module.budget is None and self.max_time is not None and self.seconds >= self._measured(pl_module):
-            self._fix(trainer, pl_module, self.max_time)
+        if pl_module.budget is None and self.max_time is not None:
+            self._measure(trainer, pl_module, self.max_time)
         if self._spent(pl_module):
             trainer.should_stop = True
 
@@ -93,26 +94,36 @@ class Budget(Callback):
         self.seconds = state_dict["seconds"]
         self._best, self._stale, self._cut = state_dict["best"], state_dict["stale"], state_dict["cut"]
 
+    def _measure(self, trainer: Trainer, pl_module: Any, max_time: float) -> None:
+        """Fixes the budget once the speed is known well enough."""
+        if self._steps == _WARM_UP_STEPS:
+            self._later = self._rehearsed(trainer, pl_module)
+            self._warm = (time.monotonic() - self._clock, pl_module.samples_seen)
+        share = next(stage.share for stage in pl_module.stages if stage.share)
+        first = share * self.seconds / max(pl_module.samples_seen, 1)
+        if self.seconds >= _MEASURED * max_time * first / max(first + (self._later or 0.0), 1e-12):
+            self._fix(trainer, pl_module, max_time)
+
     def _fix(self, trainer: Trainer, pl_module: Any, max_time: float) -> None:
         if pl_module.device.type == "cuda":
             torch.cuda.synchronize(pl_module.device)  # once: the host runs ahead of the device
             self.seconds = time.monotonic() - self._clock
+        if self._later is None:
+            self._later = self._rehearsed(trainer, pl_module)
         begin, seen = self._warm if self._steps > _WARM_UP_STEPS else (0.0, 0)
         cost = max(self.seconds - begin, 1e-6) / max(pl_module.samples_seen - seen, 1)
-        shares = [stage.share for stage in pl_module.stages]
-        first, *later = (index for index, share in enumerate(shares) if share)
-        # Seconds of an example of the whole budget: each stage has its share of it.
-        whole = cost * shares[first] + sum(shares[index] * rehearse(trainer, pl_module, index) for index in later)
+        shares = [stage.share for stage in pl_module.stages if stage.share]
         left = max_time - (time.monotonic() - self._clock)
-        budget = (cost * pl_module.samples_seen + max(0.0, left)) * sum(shares) / whole
+        budget = (cost * pl_module.samples_seen + max(0.0, left)) * sum(shares) / (cost * shares[0] + self._later)
+        if len(shares) > 1:  # whatever has slowed down since: what was learned so far was learned before any cool-down
+            budget = max(budget, pl_module.samples_seen * sum(shares) / (shares[0] * _LATEST))
         # Every process must stop at the same batch.
         pl_module.budget = int(trainer.strategy.broadcast(int(budget)))
 
-    def _measured(self, pl_module: Any) -> float:
-        """Seconds after which the speed is known well enough."""
-        assert self.max_time is not None
-        shares = [stage.share for stage in pl_module.stages if stage.share]
-        return _MEASURED * self.max_time * shares[0] / sum(shares)
+    def _rehearsed(self, trainer: Trainer, pl_module: Any) -> float:
+        """Seconds an example of the later stages, each by its share; nothing where there is one stage."""
+        _, *later = (index for index, stage in enumerate(pl_module.stages) if stage.share)
+        return sum(pl_module.stages[index].share * rehearse(trainer, pl_module, index) for index in later)
 
     @staticmethod
     def _spent(pl_module: Any) -> bool:
