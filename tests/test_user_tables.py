@@ -10,12 +10,14 @@ import pytest
 import synthgen
 from synthgen.errors import SynthgenError
 
-GENERATORS = ["argn", "tabdiff", "ctgan", "tvae", "copula"]
+GENERATORS = ["argn", "tabdiff", "tabsyn", "ctgan", "tvae", "copula"]
 DIABETES = Path(os.environ.get("SYNTHGEN_DATA", "data")) / "tables/diabetes130/train.csv"
 QUIET = ["callbacks=none", "trainer=cpu"]
 
 
 def small(generator):
+    if generator == "tabsyn":
+        return ["network.autoencoder.width=8", "network.denoiser.width=32", "model.steps=4"]
     return ["network.width=32"] if generator in ("argn", "tabdiff") else []
 
 
