@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from inspect import signature
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,11 @@ import pandas as pd
 import torch
 import yaml
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from safetensors.torch import save_file
 
 from synthgen import __version__
-from synthgen.configuration import build, check_targets
+from synthgen.checkpoint_folder import CODECS, FORMAT_VERSION, read_checkpoint
+from synthgen.configuration import build
 from synthgen.data.images.codec import ImageCodec
 from synthgen.data.images.images import Images
 from synthgen.data.module import DataModule
@@ -28,22 +25,15 @@ from synthgen.data.tables.outputs import table_writer
 from synthgen.data.tables.rebalancing import rebalanced
 from synthgen.data.tables.sources import to_frame
 from synthgen.errors import SynthgenError, nearest
-from synthgen.files import manifest_faults, no_space, replacing_folder, write_manifest
-from synthgen.layout import ImageLayout, TableLayout
+from synthgen.files import no_space, replacing_folder, write_manifest
 from synthgen.models.base import Acceptance, Model
-from synthgen.models.stages import EMA, Batch, Optimization
-from synthgen.training.contents import TensorEntry, read_tensor_entries
+from synthgen.models.stages import Batch
 
-__all__ = ["FORMAT_VERSION", "Synthesizer"]
+__all__ = ["Synthesizer"]
 
-#: Of checkpoint folders. Older ones load for ever; newer ones are refused.
-FORMAT_VERSION = 1
-
-_CODECS: dict[str, type[TableCodec] | type[ImageCodec]] = {codec.kind: codec for codec in (TableCodec, ImageCodec)}
 # Rows that are encoded together, and cells that are drawn together, where a table may be larger than memory.
 _CODED = 65_536
 _PART_CELLS = 2**23
-_FILES = ("config.yaml", "codec.json", "model.safetensors")
 
 
 class Synthesizer:
@@ -77,7 +67,7 @@ class Synthesizer:
         """
         kind = data.codec.kind
         made_for = config["_target_"].split(".")[-3]
-        if made_for in _CODECS and made_for != kind:
+        if made_for in CODECS and made_for != kind:
             raise SynthgenError(
                 f"model {config['_target_'].split('.')[-1]} learns {made_for}s, but the data is {kind}s"
             )
@@ -302,37 +292,7 @@ class Synthesizer:
             SynthgenError: A file is missing or damaged, the format is newer than this version reads, or the config
                 names a class that it may not.
         """
-        source = Path(folder)
-        if not source.is_dir():
-            beside = (
-                [entry.name for entry in source.parent.iterdir() if entry.is_dir()] if source.parent.is_dir() else []
-            )
-            hint = f"; {nearest(source.name, beside, what='beside it are')}" if beside else ""
-            raise SynthgenError(f"{source}: no such checkpoint folder{hint}")
-        for name in _FILES:
-            if not (source / name).is_file():
-                raise SynthgenError(f"{source}: the checkpoint folder lacks {name}; expected {', '.join(_FILES)}")
-        # A person may edit config and card; what is learned must be as it was written. Older folders have no hashes.
-        for name, fault in (manifest_faults(source) or {}).items():
-            if fault and name in ("codec.json", "model.safetensors"):
-                raise SynthgenError(f"{source / name}: damaged or truncated: it is not what manifest.json says")
-        config = _read_config(source / "config.yaml")
-        codec = _read_codec(source / "codec.json")
-        check_targets(config["model"], (Model, nn.Module, Optimization, EMA), str(source / "config.yaml"))
-        weights = source / "model.safetensors"
-        model = _build_within(config["model"], codec.layout, read_tensor_entries(weights), source / "config.yaml")
-        try:
-            state, expected = load_file(weights), model.trained_state()
-            for name, value in state.items():
-                # Loading would convert without a word.
-                if name in expected and value.dtype != expected[name].dtype:
-                    raise RuntimeError(f"{name} is of {value.dtype}, expected {expected[name].dtype}")
-            model.load_trained_state(state)
-        except (SafetensorError, OSError) as error:
-            raise SynthgenError(f"{weights}: damaged or truncated: {error}") from None
-        except RuntimeError as error:
-            raise SynthgenError(f"{weights}: does not fit config.yaml: {str(error).splitlines()[-1].strip()}") from None
-        model.eval()
+        codec, model, config = read_checkpoint(Path(folder))
         return cls(codec, model, config["model"], config.get("facts"))
 
 
@@ -357,74 +317,6 @@ def _finite(drawn: Batch) -> Batch:
         if tensor.is_floating_point() and not tensor.isfinite().all():
             raise SynthgenError(f"the model draws {name} values that are not finite: weights or settings are damaged")
     return drawn
-
-
-class _Bounded(TorchDispatchMode):
-    """Refuses to make tensors beyond a number of operations and elements, before memory is claimed for them."""
-
-    def __init__(self, operations: int, elements: int) -> None:
-        super().__init__()
-        self.operations = operations
-        self.elements = elements
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.operations -= 1
-        # Else it is made of one that is there, or of several, as by `torch.cat`.
-        if not any(isinstance(argument, torch.Tensor) for argument in tree_leaves(args)):
-            size = args[0] if args else ()
-            self.elements -= prod(size) if isinstance(size, list | tuple) else int(size)
-        if min(self.operations, self.elements) < 0:
-            raise SynthgenError("describes a model far larger than the weights in model.safetensors")
-        return func(*args, **(kwargs or {}))
-
-
-def _build_within(
-    config: dict[str, Any], layout: TableLayout | ImageLayout, entries: list[TensorEntry], file: Path
-) -> Model:
-    """The model that a config describes, if it is no larger than its weights allow.
-
-    Raises:
-        SynthgenError: It is, or the config describes none.
-    """
-    # Besides what sampling uses, a model has what only training uses: a second copy, a discriminator.
-    elements = 2**24 + 16 * sum(entry.elements for entry in entries)
-    try:
-        with _Bounded(5000 + 200 * len(entries), elements):
-            model = build(config)(layout)
-    except Exception as error:  # whatever a constructor makes of numbers that were never meant for it
-        cause = error.__cause__ if isinstance(error.__cause__, SynthgenError) else error
-        reason = str(cause) if isinstance(cause, SynthgenError) else f"{type(cause).__name__}: {cause}"
-        raise SynthgenError(f"{file}: cannot build the model: {reason.splitlines()[0]}") from error
-    if not isinstance(model, Model):
-        raise SynthgenError(f"{file}: describes a {type(model).__name__}, expected a model")
-    return model
-
-
-def _read_config(file: Path) -> dict[str, Any]:
-    try:
-        config = yaml.safe_load(file.read_text())
-        version = config["format_version"]
-        config["model"]["_target_"]
-    except (yaml.YAMLError, KeyError, TypeError, ValueError, RecursionError):
-        raise SynthgenError(f"{file}: not the config of a checkpoint folder: lacks format_version or model") from None
-    if not isinstance(version, int) or version > FORMAT_VERSION:
-        raise SynthgenError(
-            f"{file}: found format version {version}, expected at most {FORMAT_VERSION}: "
-            "a newer synthgen wrote it; upgrade"
-        )
-    if not isinstance(config.get("facts", {}), dict | None):
-        raise SynthgenError(f"{file}: facts: found a {type(config['facts']).__name__}, expected facts by name")
-    return config
-
-
-def _read_codec(file: Path) -> TableCodec | ImageCodec:
-    try:
-        data = json.loads(file.read_text())
-        return _CODECS[data["kind"]].from_dict(data)
-    except SynthgenError as error:
-        raise SynthgenError(f"{file}: damaged: {error}") from None
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
-        raise SynthgenError(f"{file}: damaged: {type(error).__name__}: {error}") from None
 
 
 def _card(synthesizer: Synthesizer, name: str) -> str:

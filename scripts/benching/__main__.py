@@ -48,6 +48,8 @@ def main(arguments: list[str]) -> None:
     kind, *given = arguments or [""]
     if kind not in (*KINDS, "scale", "report"):
         raise SynthgenError(f"scripts/bench: found {kind!r}; {nearest(kind, [*KINDS, 'scale', 'report'])}")
+    if kind in ("scale", "report") and given:
+        raise SynthgenError(f"scripts/bench {kind}: found {given[0]!r}; it takes no settings")
     if kind == "scale":
         measure_all()
     elif kind != "report":

@@ -25,6 +25,7 @@ def test_by_default_three_seeds_of_every_method_that_can_run():
         (["tabels"], "did you mean 'tables'"),
         ([], "choose from 'tables', 'images', 'scale', 'report'"),
         (["tables", "seed=1"], "did you mean 'seeds'"),
+        (["scale", "rows=3"], "scale: found 'rows=3'; it takes no settings"),
         (["tables", "only=tvea"], "only: found 'tvea'; did you mean 'tvae'"),
         (["tables", "data=fashion_mnist"], "data: found 'fashion_mnist'"),
         (["images", "redo=everything"], "redo: found 'everything'"),
