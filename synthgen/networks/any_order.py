@@ -119,7 +119,7 @@ class AnyOrderMLP(AnyOrderNetwork):
     def __init__(
         self,
         kinds: Sequence[CellKind],
-        width: int = 256,
+        width: int = 128,
         depth: int = 2,
         dropout: float = 0.0,
         components: int = 16,

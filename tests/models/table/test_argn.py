@@ -208,7 +208,8 @@ def test_temperature_and_top_p_narrow_the_draws(words, mixed):
     usual, cold = (words.sample(8000, temperature=t)["b"].value_counts(normalize=True) for t in (1.0, 0.3))
     assert cold["r"] > usual["r"] + 0.1
     usual, cold = (mixed.sample(4000, condition={"a": "low"}, temperature=t)["x"].std() for t in (1.0, 0.5))
-    assert cold == pytest.approx(0.5**0.5 * usual, abs=0.1)
+    # By √½ where one component makes up the normal distribution; several of them keep their means.
+    assert 0.5**0.5 * usual - 0.1 < cold < 0.9 * usual
     likeliest = words.sample(4000, top_p=0.5, condition={"a": "low"})["b"]
     assert set(likeliest) == {"p"}  # which has two thirds
     assert set(words.sample(4000, top_p=0.8, condition={"a": "low"})["b"]) == {"p", "q"}
