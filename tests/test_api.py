@@ -150,6 +150,18 @@ def test_fit_hands_what_is_said_of_the_data_to_it(people):
     assert drawn.facts["rows"] < 210
 
 
+def test_fit_takes_a_schema_as_a_mapping(people, tmp_path):
+    said = {"columns": {"age": {"range": (0, 120)}, "town": "drop"}, "constraints": ({"not_null": "age"},)}
+    kept = {"max_samples": 128, "run": tmp_path / "run", "overrides": TINY_TABLE}
+    fitted = synthgen.fit(people, schema=said, **kept)
+    assert (fitted.codec.schema["age"].minimum, fitted.codec.schema["age"].maximum) == (0, 120)
+    assert "town" not in fitted.codec.schema.names
+    assert [str(constraint) for constraint in fitted.codec.obeyed.constraints] == ["not_null: age"]
+    assert synthgen.fit(people, schema=said, **kept).sample(5).equals(fitted.sample(5))  # the run is found again
+    with pytest.raises(synthgen.SynthgenError, match=r"schema: column 'age': key 'knd': did you mean 'kind'"):
+        synthgen.fit(people, schema={"columns": {"age": {"knd": "numerical"}}}, max_samples=128, overrides=TINY_TABLE)
+
+
 @pytest.mark.parametrize("override", ["data=digits", "data.path=x.csv", "data.name=x"])
 def test_fit_is_handed_its_data_and_no_other(people, override):
     with pytest.raises(synthgen.SynthgenError, match="the data is what `fit` is given"):

@@ -37,7 +37,8 @@ class TableDataModule(DataModule):
         validation: Share of the other rows that training is watched on.
         split_by: A column that names an entity, such as a patient, whose rows stay on one side of every split. It is an
             identifier and is not learned.
-        schema: A schema file, as `synthgen inspect` writes it: what the columns are, where inference is to be told.
+        schema: A schema file, as `synthgen inspect` writes it, or what one says: what the columns are, where inference
+            is to be told.
         constraints: What rows obey and samples shall, each as in a schema file, whose own come first.
         rare_below: Values that fewer rows have are not kept: words become "(rare)", numbers the nearest kept one or a
             mean of so many. By default all are kept.
@@ -52,7 +53,7 @@ class TableDataModule(DataModule):
         source: Callable[..., pd.DataFrame],
         path: str | None = None,
         target: str | None = None,
-        schema: str | Path | None = None,
+        schema: str | Path | Mapping[str, Any] | None = None,
         constraints: Sequence[Mapping[str, Any]] = (),
         rare_below: int | None = None,
         holdout: float | str = 0.1,
