@@ -74,10 +74,10 @@ def fit(
     with TemporaryDirectory() as scratch:
         given = [f"data={'csv' if is_table else 'arrays'}", "data.path=memory", f"model={model}", f"seed={seed}"]
         given += ["logger=csv", *overrides]
-        given += [f"run='{run or scratch}'", f"checkpoint_dir='{Path(run or scratch) / 'exported'}'"]
         given += [f"max_time='{max_time}'"] if max_time is not None else []
         given += [f"max_samples={max_samples}"] if max_samples is not None else []
         config = compose("train", given)
+        config |= {"run": str(run or scratch), "checkpoint_dir": str(Path(run or scratch) / "exported")}
         settings = _data_settings(overrides, config["data"], target, schema, constraints, batch_size)
         module = _data_module(data, labels, {"seed": seed, "name": path.stem if path else "data", **settings})
         module.load()

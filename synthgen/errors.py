@@ -1,9 +1,9 @@
 """The one error that a person causes, and the nearest valid name that goes with it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
-__all__ = ["SynthgenError", "nearest", "out_of_memory"]
+__all__ = ["SynthgenError", "chain", "nearest", "out_of_memory"]
 
 
 class SynthgenError(ValueError):
@@ -27,6 +27,13 @@ def nearest(name: object, valid: Iterable[object], *, what: str = "choose from")
         return f"did you mean {close[0]!r}?"
     shown = ", ".join(repr(option) for option in options[:12])
     return f"{what} {shown}" + (f" and {len(options) - 12} more" if len(options) > 12 else "")
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, what it was raised for, and so on."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def out_of_memory(error: BaseException) -> str | None:
