@@ -151,6 +151,11 @@ class Range(Constraint):
             None if end is None or end in between else _end(end, self.scales[self.column], upper, schema, self.where)
             for end, upper in zip(self.ends, (False, True))
         ]
+        low, high = self.fixed
+        if low is not None and high is not None and low > high:
+            raise SynthgenError(
+                f"{self.where}: {self.column}: found [{self.ends[0]}, {self.ends[1]}], expected [smallest, largest]"
+            )
         # A range that a person says of the column may be wider.
         seen = schema[self.column].minimum, schema[self.column].maximum
         inside = [
