@@ -201,6 +201,18 @@ def test_inspect_shows_columns_and_kinds(synthgen, people):
         assert word in printed
 
 
+def test_inspect_looks_at_as_much_as_it_is_told(synthgen, people, tmp_path):
+    people.to_csv(tmp_path / "people.csv", index=False)
+    people.to_parquet(tmp_path / "people.parquet")
+    for file in ("people.csv", "people.parquet"):
+        for data in ((), (f"data={file.partition('.')[2]}",)):
+            given = (*data, f"data.path={file}", "data.limit=60", "data.target=income", "output=null")
+            assert synthgen("inspect", *given).startswith("60 rows, 7 columns"), given
+    assert synthgen("inspect", "data=digits", "data.limit=20", "output=null").startswith("20 images")
+    synthgen("inspect", "data.path=people.csv", "data.target=income", "output=told.yaml")
+    assert "income: {kind: categorical, role: target}" in (tmp_path / "told.yaml").read_text()
+
+
 def test_inspect_writes_a_schema_file_that_training_obeys(synthgen, people, tmp_path):
     days = pd.date_range("2024-01-01", periods=len(people)).strftime("%d.%m.%Y")
     emails = [f"ann{i}lee@example.com" for i in range(len(people))]

@@ -86,6 +86,13 @@ class TableDataModule(DataModule):
         self.entities: pd.Series | None = None
         self._loaded = False
 
+    def read(self) -> pd.DataFrame:
+        """See `DataModule.read`; a source that can take some of its rows by itself does."""
+        if self.limit is not None and self.path is not None and "limit" in signature(self.source).parameters:
+            return self.source(self.path, limit=self.limit, seed=self.seed)
+        frame = super().read()
+        return frame.iloc[limited_rows(len(frame), self.limit, self.seed)]
+
     def load(self) -> None:
         """Reads the table, splits it, infers its schema and fits the codec to what training may see.
 
@@ -94,7 +101,7 @@ class TableDataModule(DataModule):
         """
         if self._loaded:
             return
-        frame = self._limited()
+        frame = self.read()
         groups = np.arange(len(frame))
         if self.split_by is not None:
             if self.split_by not in frame.columns:
@@ -127,13 +134,6 @@ class TableDataModule(DataModule):
                     )
             self.holdout = self.holdout[self.codec.schema.names]
         self._loaded = True
-
-    def _limited(self) -> pd.DataFrame:
-        """The rows that are to be split; a source that can take some of its rows by itself does."""
-        if self.limit is not None and self.path is not None and "limit" in signature(self.source).parameters:
-            return self.source(self.path, limit=self.limit, seed=self.seed)
-        frame = self.read()
-        return frame.iloc[limited_rows(len(frame), self.limit, self.seed)]
 
     @property
     def fingerprint(self) -> str:
