@@ -17,9 +17,9 @@ from torch import Tensor
 from synthgen.data.tables.conditioning import encode_condition, given_by, keeping_of, measures
 from synthgen.data.tables.conditions import MISSING
 from synthgen.data.tables.constraints.combination import Combination
+from synthgen.data.tables.constraints.constraint import Constraint
 from synthgen.data.tables.constraints.given import Given
 from synthgen.data.tables.constraints.keeping import RowKeeping
-from synthgen.data.tables.constraints.kinds import Constraint
 from synthgen.data.tables.constraints.near import is_near
 from synthgen.data.tables.constraints.obeyed import Obeyed
 from synthgen.data.tables.forms import Form, form_of
