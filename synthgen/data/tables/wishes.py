@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from synthgen.data.tables.constraints.kinds import Constraint, read_constraint
+from synthgen.data.tables.constraints.constraint import Constraint
+from synthgen.data.tables.constraints.kinds import read_constraint
 from synthgen.data.tables.invented import FORMATS, check_locale
 from synthgen.data.tables.ranges import limits_of, with_range
 from synthgen.errors import SynthgenError, nearest

@@ -16,7 +16,7 @@ from synthgen.errors import SynthgenError
 from synthgen.layout import TableLayout
 from synthgen.models.table.argn import cell_nll, draw_orders
 from synthgen.synthesizer import Synthesizer
-from tests.models.table.test_tabdiff import JOINT
+from tests.models.table.toys import JOINT
 
 SMALL = ["network.width=64", "callbacks=none", "trainer=cpu"]
 ATTENTION = ["network=any_order_transformer", "network.width=32", "network.depth=1", "callbacks=none", "trainer=cpu"]

@@ -173,7 +173,7 @@ def test_a_file_and_python_say_the_same_and_change_the_name_of_the_data(people, 
     ("constraints", "message"),
     [
         ([{"uniqe": "id"}], "data: constraints: entry 1: kind 'uniqe': did you mean 'unique'"),
-        ({"unique": "id"}, "data: constraints: entry 1: found 'unique', expected one kind of constraint"),
+        ({"unique": "id"}, "data: constraints: found {'unique': 'id'}, expected a list"),
     ],
 )
 def test_a_mistake_in_python_is_told_by_entry(people, constraints, message):
