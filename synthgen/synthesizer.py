@@ -24,9 +24,10 @@ from synthgen.data.tables.constraints.kinds import FixedCombinations
 from synthgen.data.tables.outputs import table_writer
 from synthgen.data.tables.rebalancing import rebalanced
 from synthgen.data.tables.sources import to_frame
-from synthgen.errors import SynthgenError, nearest
+from synthgen.errors import SynthgenError, nearest, rows_named
 from synthgen.files import no_space, replacing_folder, write_manifest
-from synthgen.models.base import Acceptance, Model
+from synthgen.models.base import Model
+from synthgen.models.keeping import Acceptance, Unmet
 from synthgen.models.stages import Batch
 
 __all__ = ["Synthesizer"]
@@ -88,9 +89,9 @@ class Synthesizer:
 
         Args:
             n: Number of rows or images, at least 1.
-            condition: Values that samples shall have: one a column for all of them, or for a table a DataFrame with one
-                row a sample and NaN where a cell is free. `synthgen.MISSING` asks for a missing cell. For images
-                `{"label": ...}`.
+            condition: Values that samples shall have: one a column for all of them, where None and NaN ask for a
+                missing cell; or for a table a DataFrame with one row a sample, where None and NaN leave a cell free and
+                `synthgen.MISSING` asks for a missing one. For images `{"label": ...}`.
             seed: Names the sequence; the same seed gives the same bytes on the same machine.
             start: Index of the first example: 1,000 rows at once are the same as ten times 100 by `start`.
             progress: Called with the number of examples that have just been drawn.
@@ -149,7 +150,12 @@ class Synthesizer:
             encoded = codec.encode_condition(condition, n, seed, start, by_shares)
             given = codec.given(condition, n)
         keeping = codec.keeping(given, not isinstance(condition, pd.DataFrame), by_shares)
-        drawn = self.model.sample(n, encoded, seed, start, progress, keeping, **options)
+        try:
+            drawn = self.model.sample(n, encoded, seed, start, progress, keeping, **options)
+        except Unmet as unmet:
+            if not isinstance(condition, pd.DataFrame):
+                raise
+            raise _unmet(unmet, condition) from None
         return codec.decode(_finite(drawn), start, seed, given)
 
     def sample_to_file(
@@ -186,6 +192,7 @@ class Synthesizer:
         condition = to_frame(condition)
         if isinstance(condition, pd.DataFrame) and len(condition):
             # Its last row is known to be sound before the first one is drawn.
+            condition = condition.reset_index(drop=True)  # whose parts know where they begin
             if len(condition) != n:
                 raise SynthgenError(f"the condition has {len(condition)} rows for {n} samples; expected one row each")
             for begin in range(0, n, _CODED):
@@ -305,6 +312,18 @@ def _check_whole(**given: tuple[Any, int]) -> None:
     for key, (value, least) in given.items():
         if not isinstance(value, int | np.integer) or value < least:
             raise SynthgenError(f"{key}: found {value!r}, expected at least {least}, a whole number")
+
+
+def _unmet(unmet: Unmet, condition: pd.DataFrame) -> SynthgenError:
+    """Which rows of a condition were not met, what the first of them asks for, and why."""
+    first = condition.index.start if isinstance(condition.index, pd.RangeIndex) else 0
+    row = condition.iloc[unmet.rows[0]].dropna()
+    cells = ", ".join(f"{name}={cell}" for name, cell in row.items())
+    which = rows_named([row + first for row in unmet.rows])
+    return SynthgenError(
+        f"condition: {which} cannot be met, the first with {cells}: leave such rows out, or ask for less in them; "
+        f"{unmet.why.removeprefix('condition: ')}"
+    )
 
 
 def _finite(drawn: Batch) -> Batch:

@@ -168,6 +168,12 @@ def test_a_missing_cell_can_be_asked_for(table_synthesizer):
     assert table_synthesizer.sample(50, condition={"town": synthgen.MISSING})["town"].isna().all()
 
 
+def test_a_missing_cell_can_be_asked_for_beside_shares(table_synthesizer):
+    rows = table_synthesizer.sample(50, condition={"town": None}, rebalance="income")
+    assert rows["town"].isna().all()
+    assert rows["income"].nunique() == 2
+
+
 def test_imputation_fills_free_cells_and_keeps_the_others(table_synthesizer, people):
     holes = people.head(60).copy()
     holes.loc[holes.index[::2], "income"] = None

@@ -206,8 +206,9 @@ class TableCodec:
         """Cells that samples shall have.
 
         Args:
-            condition: One value a column for all samples, or one row a sample with NaN where a cell is free. `MISSING`
-                asks for a missing cell. Text is read as the column's own type, so that "3" means 3 where 3 is a value.
+            condition: One value a column for all samples, where None and NaN ask for a missing cell; or one row a
+                sample, where they leave a cell free and `MISSING` asks for a missing one. Text is read as the column's
+                own type, so that "3" means 3 where 3 is a value.
             n: Number of samples.
             seed: Of their sequence.
             start: Number of the first of them in it.

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from synthgen.data.tables.conditions import MISSING, Wanted, cell_variables, condition_cells, given_cells
+from synthgen.data.tables.conditions import Asked, asked_of, cell_variables, given_cells
 from synthgen.data.tables.constraints.given import Given
 from synthgen.data.tables.constraints.keeping import RowKeeping
 from synthgen.data.tables.constraints.obeyed import Obeyed
@@ -37,7 +37,7 @@ def encode_condition(
     by_shares: bool,
 ) -> dict[str, Tensor]:
     """What `TableCodec.encode_condition` gives, of a codec's places and what its rows obey."""
-    cells_of = condition_cells(condition, n, obeyed.schema)
+    asked = asked_of(condition, n, obeyed.schema)
     if obeyed.constraints:  # before cells that training never saw: a constraint says more of them
         obeyed.refuse(given_by(obeyed, condition, n, within=False))
     numerical, categorical = torch.zeros(n, places.width[0]), torch.zeros(n, places.width[1], dtype=torch.int32)
@@ -47,9 +47,9 @@ def encode_condition(
         "numerical_known": torch.zeros_like(numerical, dtype=torch.bool),
         "categorical_known": torch.zeros_like(categorical, dtype=torch.bool),
     }
-    for name, cells in cells_of.items():
-        if name not in obeyed.replaced:
-            _add_cells(found, places, name, cells)
+    for one in asked:
+        if one.name not in obeyed.replaced:
+            _add_cells(found, places, one)
     if obeyed.constraints:
 
         def uniform(transform: int) -> np.ndarray:
@@ -67,8 +67,8 @@ def given_by(obeyed: Obeyed, condition: dict[str, Any] | pd.DataFrame, n: int, w
     """What `TableCodec.given` gives, of what a codec's rows obey."""
     about = {name for constraint in obeyed.constraints for name in constraint.columns}
     about |= {column.name for column in obeyed.schema if measures(column)}
-    forms = [form_of(obeyed.schema[name]) for name in map(str, condition) if name in about]
-    return given_cells(condition, n, forms, within)
+    asked = [one for one in asked_of(condition, n, obeyed.schema) if one.name in about]
+    return given_cells(asked, n, {one.name: form_of(obeyed.schema[one.name]) for one in asked}, within)
 
 
 def keeping_of(
@@ -90,19 +90,21 @@ def measures(column: Column) -> bool:
     return column.numerical or column.kind.moment or column.kind is Kind.DURATION
 
 
-def _add_cells(condition: dict[str, Tensor], places: Places, name: str, cells: Sequence[Any]) -> None:
+def _add_cells(condition: dict[str, Tensor], places: Places, asked: Asked) -> None:
     """Adds to an encoded condition the cells that it gives of a learned column."""
-    variables: dict[Any, list[Wanted]] = {}
-    for row, cell in enumerate(cells):
-        if cell is not MISSING and pd.isna(cell):
-            continue
-        if cell not in variables:
-            variables[cell] = cell_variables(places.forms[name], places.encodings[name], cell)
-        for (code, normal), _, _, j, k in places.of(name, variables[cell]):
-            if j >= 0 and code is not None:
-                condition["categorical"][row, j], condition["categorical_known"][row, j] = code, True
-            if normal is not None:
-                condition["numerical"][row, k], condition["numerical_known"][row, k] = normal, True
+    name = asked.name
+    wanted = asked.each(lambda cells: cell_variables(places.forms[name], places.encodings[name], cells))
+    for (codes, normal), _, _, j, k in places.of(name, wanted):
+        for kind, place, values, told in (
+            ("categorical", j, codes, codes >= 0),
+            ("numerical", k, normal, ~np.isnan(normal)),
+        ):
+            if place >= 0 and len(values):
+                rows = np.flatnonzero((asked.place >= 0) & told[asked.place])
+                at = torch.from_numpy(rows)
+                cells = torch.from_numpy(values[asked.place[rows]])
+                condition[kind][at, place] = cells.to(condition[kind].dtype)
+                condition[f"{kind}_known"][at, place] = True
 
 
 def _add_derived(condition: dict[str, Tensor], places: Places, name: str, derived: Derived) -> None:
