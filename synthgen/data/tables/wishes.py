@@ -121,8 +121,15 @@ def schema_text(schema: TableSchema, left_out: Mapping[str, str], offered: Seque
         f"# kind: {', '.join([*Kind, DROP])}; role: {', '.join(_ROLES)}.",
         "columns:",
     ]
+    people = [column for column in schema if column.kind is Kind.PERSONAL]
+    if people:
+        lines.insert(
+            -1,
+            "# locale: language and country of what is invented, such as de_DE or fr_FR. Columns that name none have that "
+            "of the first that does.",
+        )
     for column in schema:
-        lines.append(f"  {_yaml(column.name)}: {_yaml(_described(column, column.name == schema.target))}")
+        lines.append(f"  {_yaml(column.name)}: {_yaml(_described(column, schema.target, people))}")
     lines += [f"  {_yaml(name)}: {_yaml({'kind': DROP})}  # {reason}" for name, reason in left_out.items()]
     if not offered:
         return "\n".join([*lines, "constraints: []", ""])
@@ -186,16 +193,18 @@ def _limits(said: Any, where: str) -> list[Any]:
     return ends
 
 
-def _described(column: Column, is_target: bool) -> dict[str, Any]:
+def _described(column: Column, target: str | None, people: Sequence[Column]) -> dict[str, Any]:
     said: dict[str, Any] = {"kind": str(column.kind)}
-    if is_target:
+    if column.name == target:
         said["role"] = "target"
     if column.kind is Kind.NUMERICAL:
         if column.decimals is not None:
             said["decimals"] = column.decimals
         said["range"] = limits_of(column)
     elif column.kind is Kind.PERSONAL:
-        said |= {"format": column.format, "locale": column.locale}
+        said["format"] = column.format
+        if column is people[0] or column.locale != people[0].locale:  # the first one's holds for those that name none
+            said["locale"] = column.locale
     elif column.kind.moment or column.kind is Kind.DURATION:
         said |= {} if column.format is None else {"format": column.format}
         limits = limits_of(column)
