@@ -1,6 +1,7 @@
 """A synthesizer: a codec and a model, fitted, sampled, saved and loaded as one."""
 
 import json
+import warnings
 from collections.abc import Callable
 from inspect import signature
 from pathlib import Path
@@ -227,25 +228,41 @@ class Synthesizer:
         Returns:
             (rows,) logarithms of probabilities, in nats, by the frame's index. A number that is rounded counts by the
             probability of the cell as it is written, one that is not (`decimals` of None) by its density, in the units
-            of the column. A frequent number that is a value of its own counts by that value's probability. A row that
-            breaks a constraint has −inf; what of the others' probability lies on rows that sampling rejects is not
-            shared out.
+            of the column. A frequent number that is a value of its own counts by that value's probability. A row with a
+            cell that is never drawn, such as a word that training never saw, has −inf, and a warning names column and
+            cell; so has, without one, a row that breaks a constraint. Probabilities are the model's own: what of them
+            lies on rows that sampling rejects is not shared out among the others.
 
         Raises:
-            SynthgenError: The model gives no probabilities, or a cell is one that the codec cannot encode, such as a
-                word that training never saw.
+            SynthgenError: The model gives no probabilities, a column is not there, or a cell is none of its kind.
         """
         if not isinstance(self.codec, TableCodec):
             raise SynthgenError("log_prob: is for rows of a table")
         frame = to_frame(frame)
-        parts = [frame.iloc[begin : begin + _CODED] for begin in range(0, len(frame), _CODED)]
+        never: dict[str, list[Any]] = {}
         logs = [
-            self.model.log_prob(self.codec.encode_outcomes(part)).masked_fill(
-                torch.from_numpy(~self.codec.obeyed.holds(part)), -torch.inf
-            )
-            for part in parts
+            self._log_prob(self.codec, frame.iloc[begin : begin + _CODED], never)
+            for begin in range(0, len(frame), _CODED)
         ]
-        return pd.Series(torch.cat(logs).numpy() if logs else [], index=frame.index, name="log_prob", dtype=float)
+        for name, cells in never.items():
+            warnings.warn(
+                f"log_prob: {len(cells):,} rows have no probability: column {name!r} has {cells[0]!r}, which is never "
+                "drawn",
+                stacklevel=2,
+            )
+        return pd.Series(np.concatenate(logs) if logs else [], index=frame.index, name="log_prob", dtype=float)
+
+    def _log_prob(self, codec: TableCodec, rows: pd.DataFrame, never: dict[str, list[Any]]) -> np.ndarray:
+        """(rows,) what `log_prob` gives; adds by column the cells that are never drawn."""
+        unseen = codec.never_drawn(rows)
+        impossible = ~codec.obeyed.holds(rows)
+        for name, cells in unseen.items():
+            never.setdefault(name, []).extend(rows[name][cells].tolist())
+            impossible |= cells
+        logs = np.full(len(rows), -np.inf)
+        if not impossible.all():
+            logs[~impossible] = self.model.log_prob(codec.encode_outcomes(rows[~impossible])).numpy()
+        return logs
 
     def to(self, device: str | torch.device) -> "Synthesizer":
         """Moves the model."""

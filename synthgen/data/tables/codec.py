@@ -23,6 +23,7 @@ from synthgen.data.tables.constraints.keeping import RowKeeping
 from synthgen.data.tables.constraints.near import is_near
 from synthgen.data.tables.constraints.obeyed import Obeyed
 from synthgen.data.tables.forms import Form, form_of
+from synthgen.data.tables.outcomes import never_drawn
 from synthgen.data.tables.places import Places
 from synthgen.data.tables.schema import numbers_column
 from synthgen.data.tables.stored import check_column, check_encodings
@@ -114,9 +115,7 @@ class TableCodec:
             SynthgenError: A column of the schema is not there, or a categorical column holds a value never seen, or
                 columns that have fixed combinations one never seen.
         """
-        for name in self.schema.names:
-            if name not in frame.columns:
-                raise SynthgenError(f"the table lacks column {name!r}; {nearest(name, frame.columns, what='it has')}")
+        self._check_columns(frame)
         frame = self.obeyed.forward(frame)
         numerical = np.zeros((len(frame), self.places.width[0]), dtype=np.float32)
         categorical = np.zeros((len(frame), self.places.width[1]), dtype=np.int32)
@@ -135,6 +134,18 @@ class TableCodec:
                         normal = to_normal(part_values.to_numpy(dtype=float, na_value=np.nan), encoding)
                         numerical[rows, k] = normal if codes is None else scattered(normal, codes, draws[k])
         return {"numerical": torch.from_numpy(numerical), "categorical": torch.from_numpy(categorical)}
+
+    def never_drawn(self, frame: pd.DataFrame) -> dict[str, np.ndarray]:
+        """By column, (rows,) which cells `decode` never gives and `encode` does not take; only columns that have some.
+
+        These are words that training never saw, missing cells where it saw none, another value of a constant, dates of
+        a weekday that none had. Identifiers and personal text are not looked at, nor what fixed combinations hold.
+
+        Raises:
+            SynthgenError: A column of the schema is not there.
+        """
+        self._check_columns(frame)
+        return never_drawn(self.schema, self.places, frame)
 
     def encode_outcomes(self, frame: pd.DataFrame) -> dict[str, Tensor]:
         """Rows as the outcomes that they are among those which `decode` can give, for a model to tell how likely.
@@ -295,6 +306,11 @@ class TableCodec:
             check_column(column)
             check_encodings(column, encodings[column.name])
         return cls(schema, encodings, obeyed)
+
+    def _check_columns(self, frame: pd.DataFrame) -> None:
+        for name in self.schema.names:
+            if name not in frame.columns:
+                raise SynthgenError(f"the table lacks column {name!r}; {nearest(name, frame.columns, what='it has')}")
 
     def _decoded(
         self, encoded: dict[str, Tensor], names: Sequence[str], given: Given, start: int = 0, seed: int = 0

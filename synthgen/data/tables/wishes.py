@@ -125,8 +125,8 @@ def schema_text(schema: TableSchema, left_out: Mapping[str, str], offered: Seque
     if people:
         lines.insert(
             -1,
-            "# locale: language and country of what is invented, such as de_DE or fr_FR. Columns that name none have that "
-            "of the first that does.",
+            "# locale: language and country of what is invented, such as de_DE. Columns that name none have the first "
+            "one's.",
         )
     for column in schema:
         lines.append(f"  {_yaml(column.name)}: {_yaml(_described(column, schema.target, people))}")

@@ -136,6 +136,33 @@ def test_parts_of_a_missing_date_do_not_count():
     assert probabilities.iloc[-1] == pytest.approx(share, abs=0.02)
 
 
+def test_a_row_that_is_never_drawn_has_no_probability_and_it_is_said():
+    random = np.random.default_rng(0)
+    days = pd.Timestamp("2020-01-06") + pd.to_timedelta(
+        7 * random.integers(0, 100, 900) + random.integers(0, 5, 900), "D"
+    )
+    frame = pd.DataFrame(
+        {"word": random.choice(["a", "b"], 900), "day": days, "n": random.integers(0, 9, 900), "one": 1}
+    )
+    synthesizer = untrained_synthesizer(frame)
+    rows = frame.iloc[:8].astype({"n": float}).reset_index(drop=True)
+    wrong = rows.copy()
+    wrong.loc[[1, 5], "word"] = "c", "d"
+    wrong.loc[2, "day"] = pd.Timestamp("2020-02-02")  # a Sunday
+    wrong.loc[3, "n"] = np.nan
+    wrong.loc[4, "one"] = 2
+    with pytest.warns(UserWarning, match="log_prob: .* rows have no probability: column") as warned:
+        logs = synthesizer.log_prob(wrong)
+    said = {str(one.message) for one in warned}
+    assert "log_prob: 2 rows have no probability: column 'word' has 'c', which is never drawn" in said
+    assert len(said) == 4
+    assert np.isneginf(logs).tolist() == [False, True, True, True, True, True, False, False]
+    possible = logs[~np.isneginf(logs)]
+    np.testing.assert_allclose(possible, synthesizer.log_prob(rows)[possible.index], atol=1e-5)
+    with pytest.warns(UserWarning, match="column 'word' has 'z'"):
+        assert np.isneginf(synthesizer.log_prob(rows.assign(word="z"))).all()
+
+
 def test_a_model_without_probabilities_says_so():
     random = np.random.default_rng(0)
     people = synthgen.fit(pd.DataFrame({"a": random.normal(size=200)}), "table/copula")
