@@ -36,7 +36,7 @@ def test_a_file_that_is_drawn_in_parts_holds_the_rows_of_one_draw(table_synthesi
 
 def test_what_cannot_be_drawn_is_refused_before_the_first_part(table_synthesizer, image_synthesizer, tmp_path):
     given = pd.DataFrame({"income": [">50K"] * 99 + ["none"]})
-    with pytest.raises(synthgen.SynthgenError, match="condition income: training never saw 'none'"):
+    with pytest.raises(synthgen.SynthgenError, match=r"condition income \(row 100\): training never saw 'none'"):
         table_synthesizer.sample_to_file(tmp_path / "rows.csv", 100, given)
     with pytest.raises(synthgen.SynthgenError, match="the condition has 100 rows for 99 samples"):
         table_synthesizer.sample_to_file(tmp_path / "rows.csv", 99, given)
