@@ -16,6 +16,7 @@ from synthgen.data.images.sources import from_array, image_folder
 from synthgen.data.module import DataModule
 from synthgen.data.tables.module import TableDataModule
 from synthgen.data.tables.sources import is_table_folder, read_table, to_frame
+from synthgen.data.tables.wishes import plain
 from synthgen.errors import SynthgenError
 from synthgen.run import train
 from synthgen.synthesizer import Synthesizer
@@ -33,7 +34,7 @@ def fit(
     *,
     labels: Sequence[Any] | np.ndarray | None = None,
     target: str | None = None,
-    schema: str | Path | None = None,
+    schema: str | Path | Mapping[str, Any] | None = None,
     constraints: Sequence[Mapping[str, Any]] = (),
     max_time: str | float | None = None,
     max_samples: int | None = None,
@@ -50,7 +51,8 @@ def fit(
         model: A config under `model/`: "table/tabdiff", "image/vae"; by default "table/argn" or "image/edm".
         labels: For an array of images, one label an image.
         target: For a table, the column that a downstream model would predict.
-        schema: For a table, a schema file, as `synthgen inspect` writes it, that says what some columns are.
+        schema: For a table, what some columns are: a schema file, as `synthgen inspect` writes it, or a mapping with
+            its keys, as `{"columns": {"code": "categorical", "age": {"range": [0, 120]}}}`.
         constraints: For a table, what its rows obey and samples shall: `[{"inequality": ["start", "end"]}]`, each as in
             a schema file.
         max_time: Time of training, "HH:MM:SS" or seconds.
@@ -72,10 +74,10 @@ def fit(
     with TemporaryDirectory() as scratch:
         given = [f"data={'csv' if is_table else 'arrays'}", "data.path=memory", f"model={model}", f"seed={seed}"]
         given += ["logger=csv", *overrides]
-        given += [f"run='{run or scratch}'", f"checkpoint_dir='{Path(run or scratch) / 'exported'}'"]
         given += [f"max_time='{max_time}'"] if max_time is not None else []
         given += [f"max_samples={max_samples}"] if max_samples is not None else []
         config = compose("train", given)
+        config |= {"run": str(run or scratch), "checkpoint_dir": str(Path(run or scratch) / "exported")}
         settings = _data_settings(overrides, config["data"], target, schema, constraints, batch_size)
         module = _data_module(data, labels, {"seed": seed, "name": path.stem if path else "data", **settings})
         module.load()
@@ -97,15 +99,15 @@ def _data_settings(
     overrides: Sequence[str],
     composed: dict[str, Any],
     target: str | None,
-    schema: str | Path | None,
+    schema: str | Path | Mapping[str, Any] | None,
     constraints: Sequence[Mapping[str, Any]],
     batch_size: int | None,
 ) -> dict[str, Any]:
     """What a person has said of how the data is split and read; by default all of it is learned."""
     keys = [override.partition("=")[0].lstrip("+").partition(".") for override in overrides]
     settings = {"holdout": 0.0, **{key: composed[key] for group, _, key in keys if group == "data"}}
-    said: dict[str, Any] = {"target": target, "schema": None if schema is None else str(schema)}
-    said |= {"constraints": list(constraints) or None, "batch_size": batch_size}
+    schema = str(schema) if isinstance(schema, Path) else plain(schema)
+    said = {"target": target, "schema": schema, "constraints": plain(constraints) or None, "batch_size": batch_size}
     return settings | {key: value for key, value in said.items() if value is not None}
 
 

@@ -1,5 +1,6 @@
 """Where the configs are, and how they become objects."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -8,9 +9,17 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args
 
-from synthgen.errors import SynthgenError
+from synthgen.errors import SynthgenError, chain, nearest
 
-__all__ = ["build", "check_targets", "compose", "compose_unresolved", "config_folder", "to_plain"]
+__all__ = [
+    "build",
+    "check_targets",
+    "compose",
+    "compose_unresolved",
+    "config_fault",
+    "config_folder",
+    "to_plain",
+]
 
 # Classes of other packages that a checkpoint folder may name: plain networks that load without custom code.
 _FOREIGN_TARGETS = {"diffusers.UNet2DModel", "diffusers.AutoencoderKL"}
@@ -72,12 +81,42 @@ def compose(name: str, overrides: list[str]) -> dict[str, Any]:
     Args:
         name: "train", "sample", "evaluate" or "inspect".
         overrides: As on the command line.
+
+    Raises:
+        SynthgenError: An override that cannot be read, or that names a choice or a key that is not there.
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
 
-    with _own_hydra(), initialize_config_dir(str(config_folder()), version_base="1.3"):
-        return to_plain(hydra_compose(name, overrides))
+    try:
+        with _own_hydra(), initialize_config_dir(str(config_folder()), version_base="1.3"):
+            return to_plain(hydra_compose(name, overrides))
+    except Exception as error:
+        message = config_fault(error, name)
+        if message is None:
+            raise
+        raise SynthgenError(message) from None
+
+
+def config_fault(error: BaseException, command: str) -> str | None:
+    """What is wrong with what a person said of a command's config, and the nearest valid name; None if nothing is."""
+    from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
+    from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue, OmegaConfBaseException
+
+    for cause in chain(error):
+        if isinstance(cause, MissingConfigException) and cause.missing_cfg_file:
+            return _unknown_choice(cause)
+        if isinstance(cause, MissingMandatoryValue):
+            key = str(cause).rpartition(": ")[2].split()[0]
+            return f"{key} is missing: give {key}=VALUE; see synthgen {command} --help"
+        if isinstance(cause, OverrideParseException):
+            return f"cannot read the argument {cause.override!r}: {str(cause).splitlines()[0]}"
+    text = str(error)
+    if match := re.search(r"Could not override '([^']+)'", text):
+        return _unknown_key(match.group(1), command)
+    if isinstance(error, ConfigCompositionException | InterpolationResolutionError | OmegaConfBaseException):
+        return text.split("\n\n")[0]
+    return None
 
 
 def compose_unresolved(name: str) -> dict[str, Any]:
@@ -134,6 +173,37 @@ def check_targets(
             waiting.extend(value)
         elif isinstance(value, str) and "${" in value:
             raise SynthgenError(f"{where}: found the interpolation {value!r}, which a checkpoint folder may not use")
+
+
+def _unknown_choice(error: Any) -> str:
+    group, _, choice = error.missing_cfg_file.rpartition("/")
+    options = [f"{group.partition('/')[2]}/{option}".lstrip("/") for option in error.options or []]
+    top = group.partition("/")[0]
+    wanted = error.missing_cfg_file.partition("/")[2] or choice
+    options = _choices(top) or options
+    # "argn" is 'table/argn', however little of it that is.
+    meant = [option for option in options if option.endswith(f"/{wanted}")] or options
+    return f"{top}={wanted}: unknown choice: {nearest(meant[0] if len(meant) == 1 else wanted, meant)}"
+
+
+def _choices(group: str) -> list[str]:
+    folder = config_folder() / group
+    return sorted(str(file.relative_to(folder).with_suffix("")) for file in folder.rglob("[!_]*.yaml"))
+
+
+def _unknown_key(key: str, command: str) -> str:
+    keys = list(_flatten(compose_unresolved(command)))
+    if key in keys:
+        return f"unknown key {key!r}: what was chosen as {key.partition('.')[0]!r} has no such setting"
+    # A key that is only known within a group that another choice would bring is still close to one of this one.
+    return f"unknown key {key!r}: {nearest(key, keys, what='keys are')}"
+
+
+def _flatten(config: Any, prefix: str = "") -> Iterator[str]:
+    for key, value in config.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{key}.")
 
 
 def _check_arguments(config: Any) -> None:

@@ -1,6 +1,7 @@
 """A synthesizer: a codec and a model, fitted, sampled, saved and loaded as one."""
 
 import json
+import warnings
 from collections.abc import Callable
 from inspect import signature
 from pathlib import Path
@@ -24,9 +25,10 @@ from synthgen.data.tables.constraints.kinds import FixedCombinations
 from synthgen.data.tables.outputs import table_writer
 from synthgen.data.tables.rebalancing import rebalanced
 from synthgen.data.tables.sources import to_frame
-from synthgen.errors import SynthgenError, nearest
+from synthgen.errors import SynthgenError, nearest, rows_named
 from synthgen.files import no_space, replacing_folder, write_manifest
-from synthgen.models.base import Acceptance, Model
+from synthgen.models.base import Model
+from synthgen.models.keeping import Acceptance, Unmet
 from synthgen.models.stages import Batch
 
 __all__ = ["Synthesizer"]
@@ -88,9 +90,9 @@ class Synthesizer:
 
         Args:
             n: Number of rows or images, at least 1.
-            condition: Values that samples shall have: one a column for all of them, or for a table a DataFrame with one
-                row a sample and NaN where a cell is free. `synthgen.MISSING` asks for a missing cell. For images
-                `{"label": ...}`.
+            condition: Values that samples shall have: one a column for all of them, where None and NaN ask for a
+                missing cell; or for a table a DataFrame with one row a sample, where None and NaN leave a cell free and
+                `synthgen.MISSING` asks for a missing one. For images `{"label": ...}`.
             seed: Names the sequence; the same seed gives the same bytes on the same machine.
             start: Index of the first example: 1,000 rows at once are the same as ten times 100 by `start`.
             progress: Called with the number of examples that have just been drawn.
@@ -149,7 +151,12 @@ class Synthesizer:
             encoded = codec.encode_condition(condition, n, seed, start, by_shares)
             given = codec.given(condition, n)
         keeping = codec.keeping(given, not isinstance(condition, pd.DataFrame), by_shares)
-        drawn = self.model.sample(n, encoded, seed, start, progress, keeping, **options)
+        try:
+            drawn = self.model.sample(n, encoded, seed, start, progress, keeping, **options)
+        except Unmet as unmet:
+            if not isinstance(condition, pd.DataFrame):
+                raise
+            raise _unmet(unmet, condition) from None
         return codec.decode(_finite(drawn), start, seed, given)
 
     def sample_to_file(
@@ -186,6 +193,7 @@ class Synthesizer:
         condition = to_frame(condition)
         if isinstance(condition, pd.DataFrame) and len(condition):
             # Its last row is known to be sound before the first one is drawn.
+            condition = condition.reset_index(drop=True)  # whose parts know where they begin
             if len(condition) != n:
                 raise SynthgenError(f"the condition has {len(condition)} rows for {n} samples; expected one row each")
             for begin in range(0, n, _CODED):
@@ -220,25 +228,41 @@ class Synthesizer:
         Returns:
             (rows,) logarithms of probabilities, in nats, by the frame's index. A number that is rounded counts by the
             probability of the cell as it is written, one that is not (`decimals` of None) by its density, in the units
-            of the column. A frequent number that is a value of its own counts by that value's probability. A row that
-            breaks a constraint has −inf; what of the others' probability lies on rows that sampling rejects is not
-            shared out.
+            of the column. A frequent number that is a value of its own counts by that value's probability. A row with a
+            cell that is never drawn, such as a word that training never saw, has −inf, and a warning names column and
+            cell; so has, without one, a row that breaks a constraint. Probabilities are the model's own: what of them
+            lies on rows that sampling rejects is not shared out among the others.
 
         Raises:
-            SynthgenError: The model gives no probabilities, or a cell is one that the codec cannot encode, such as a
-                word that training never saw.
+            SynthgenError: The model gives no probabilities, a column is not there, or a cell is none of its kind.
         """
         if not isinstance(self.codec, TableCodec):
             raise SynthgenError("log_prob: is for rows of a table")
         frame = to_frame(frame)
-        parts = [frame.iloc[begin : begin + _CODED] for begin in range(0, len(frame), _CODED)]
+        never: dict[str, list[Any]] = {}
         logs = [
-            self.model.log_prob(self.codec.encode_outcomes(part)).masked_fill(
-                torch.from_numpy(~self.codec.obeyed.holds(part)), -torch.inf
-            )
-            for part in parts
+            self._log_prob(self.codec, frame.iloc[begin : begin + _CODED], never)
+            for begin in range(0, len(frame), _CODED)
         ]
-        return pd.Series(torch.cat(logs).numpy() if logs else [], index=frame.index, name="log_prob", dtype=float)
+        for name, cells in never.items():
+            warnings.warn(
+                f"log_prob: {len(cells):,} rows have no probability: column {name!r} has {cells[0]!r}, which is never "
+                "drawn",
+                stacklevel=2,
+            )
+        return pd.Series(np.concatenate(logs) if logs else [], index=frame.index, name="log_prob", dtype=float)
+
+    def _log_prob(self, codec: TableCodec, rows: pd.DataFrame, never: dict[str, list[Any]]) -> np.ndarray:
+        """(rows,) what `log_prob` gives; adds by column the cells that are never drawn."""
+        unseen = codec.never_drawn(rows)
+        impossible = ~codec.obeyed.holds(rows)
+        for name, cells in unseen.items():
+            never.setdefault(name, []).extend(rows[name][cells].tolist())
+            impossible |= cells
+        logs = np.full(len(rows), -np.inf)
+        if not impossible.all():
+            logs[~impossible] = self.model.log_prob(codec.encode_outcomes(rows[~impossible])).numpy()
+        return logs
 
     def to(self, device: str | torch.device) -> "Synthesizer":
         """Moves the model."""
@@ -305,6 +329,18 @@ def _check_whole(**given: tuple[Any, int]) -> None:
     for key, (value, least) in given.items():
         if not isinstance(value, int | np.integer) or value < least:
             raise SynthgenError(f"{key}: found {value!r}, expected at least {least}, a whole number")
+
+
+def _unmet(unmet: Unmet, condition: pd.DataFrame) -> SynthgenError:
+    """Which rows of a condition were not met, what the first of them asks for, and why."""
+    first = condition.index.start if isinstance(condition.index, pd.RangeIndex) else 0
+    row = condition.iloc[unmet.rows[0]].dropna()
+    cells = ", ".join(f"{name}={cell}" for name, cell in row.items())
+    which = rows_named([row + first for row in unmet.rows])
+    return SynthgenError(
+        f"condition: {which} cannot be met, the first with {cells}: leave such rows out, or ask for less in them; "
+        f"{unmet.why.removeprefix('condition: ')}"
+    )
 
 
 def _finite(drawn: Batch) -> Batch:

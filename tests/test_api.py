@@ -150,10 +150,50 @@ def test_fit_hands_what_is_said_of_the_data_to_it(people):
     assert drawn.facts["rows"] < 210
 
 
+def test_fit_takes_a_schema_as_a_mapping(people, tmp_path):
+    said = {"columns": {"age": {"range": (0, 120)}, "town": "drop"}, "constraints": ({"not_null": "age"},)}
+    kept = {"max_samples": 128, "run": tmp_path / "run", "overrides": TINY_TABLE}
+    fitted = synthgen.fit(people, schema=said, **kept)
+    assert (fitted.codec.schema["age"].minimum, fitted.codec.schema["age"].maximum) == (0, 120)
+    assert "town" not in fitted.codec.schema.names
+    assert [str(constraint) for constraint in fitted.codec.obeyed.constraints] == ["not_null: age"]
+    assert synthgen.fit(people, schema=said, **kept).sample(5).equals(fitted.sample(5))  # the run is found again
+    with pytest.raises(synthgen.SynthgenError, match=r"schema: column 'age': key 'knd': did you mean 'kind'"):
+        synthgen.fit(people, schema={"columns": {"age": {"knd": "numerical"}}}, max_samples=128, overrides=TINY_TABLE)
+
+
 @pytest.mark.parametrize("override", ["data=digits", "data.path=x.csv", "data.name=x"])
 def test_fit_is_handed_its_data_and_no_other(people, override):
     with pytest.raises(synthgen.SynthgenError, match="the data is what `fit` is given"):
         synthgen.fit(people, max_samples=128, overrides=[*TINY_TABLE, override])
+
+
+@pytest.mark.parametrize(
+    ("model", "overrides", "message"),
+    [
+        ("table/agrn", (), "^model=table/agrn: unknown choice: did you mean 'table/argn'"),
+        ("argn", (), "^model=argn: unknown choice: did you mean 'table/argn'"),
+        (None, ("network=any_order_mpl",), "^network=any_order_mpl: unknown choice: did you mean 'any_order_mlp'"),
+        (None, ("trainer=gpuu",), "^trainer=gpuu: unknown choice: did you mean 'gpu'"),
+        (None, ("network.wdith=3",), "^unknown key 'network.wdith': did you mean 'network.width'"),
+        (
+            "table/copula",
+            ("network.width=3",),
+            "^unknown key 'network.width': what was chosen as 'network' has",
+        ),
+        (None, ("data.splitby=age",), "^unknown key 'data.splitby': did you mean 'data.split_by'"),
+        (None, ("max_samples=[1",), r"^cannot read the argument 'max_samples=\[1'"),
+    ],
+)
+def test_fit_names_the_choice_or_the_key_that_was_meant(people, model, overrides, message):
+    with pytest.raises(synthgen.SynthgenError, match=message):
+        synthgen.fit(people, model, max_samples=128, overrides=overrides)
+
+
+def test_fit_keeps_a_run_in_a_folder_of_any_name(people, tmp_path):
+    folder = tmp_path / "it's {mine}"
+    synthgen.fit(people, max_samples=128, run=folder, overrides=TINY_TABLE)
+    assert (folder / "run.json").is_file()
 
 
 def test_labels_beside_data_that_brings_its_own_are_refused(tmp_path, people):

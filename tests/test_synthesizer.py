@@ -36,7 +36,7 @@ def test_a_file_that_is_drawn_in_parts_holds_the_rows_of_one_draw(table_synthesi
 
 def test_what_cannot_be_drawn_is_refused_before_the_first_part(table_synthesizer, image_synthesizer, tmp_path):
     given = pd.DataFrame({"income": [">50K"] * 99 + ["none"]})
-    with pytest.raises(synthgen.SynthgenError, match="condition income: training never saw 'none'"):
+    with pytest.raises(synthgen.SynthgenError, match=r"condition income \(row 100\): training never saw 'none'"):
         table_synthesizer.sample_to_file(tmp_path / "rows.csv", 100, given)
     with pytest.raises(synthgen.SynthgenError, match="the condition has 100 rows for 99 samples"):
         table_synthesizer.sample_to_file(tmp_path / "rows.csv", 99, given)
@@ -166,6 +166,12 @@ def test_a_continuous_condition_is_given_back_to_the_last_digit(table_synthesize
 
 def test_a_missing_cell_can_be_asked_for(table_synthesizer):
     assert table_synthesizer.sample(50, condition={"town": synthgen.MISSING})["town"].isna().all()
+
+
+def test_a_missing_cell_can_be_asked_for_beside_shares(table_synthesizer):
+    rows = table_synthesizer.sample(50, condition={"town": None}, rebalance="income")
+    assert rows["town"].isna().all()
+    assert rows["income"].nunique() == 2
 
 
 def test_imputation_fills_free_cells_and_keeps_the_others(table_synthesizer, people):

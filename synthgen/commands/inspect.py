@@ -28,15 +28,16 @@ def run(config: DictConfig) -> None:
     plain = to_plain(config)
     settings, console = plain["data"], Console()
     if "_target_" in settings:
-        data = build(settings).read()
-    elif settings.get("path"):
-        data = read_data(settings["path"])
+        # Keys of any data that this one has not are not given either.
+        data = build({key: value for key, value in settings.items() if value is not None}).read()
+    elif settings["path"]:
+        data = read_data(settings["path"], settings["limit"], settings["seed"])
     else:
         raise SynthgenError("data.path is missing: give data.path=FILE, or choose data=...")
     if not isinstance(data, pd.DataFrame):
         console.print(_images(data))
         return
-    data = data.rename(columns=str)
+    data = data.rename(columns=str).reset_index(drop=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # what is left out has a line of the table
         schema = infer_schema(data, settings.get("target"))

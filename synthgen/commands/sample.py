@@ -80,7 +80,6 @@ def _is_file(condition: Any) -> bool:
 
 def _condition(given: Any) -> Any:
     """A condition from its text: JSON of one value a column, or the path of a CSV file with one row a sample."""
-    from synthgen.data.tables.codec import MISSING
     from synthgen.data.tables.sources import read_table
 
     if given is None:
@@ -91,7 +90,7 @@ def _condition(given: Any) -> Any:
         except json.JSONDecodeError as error:
             raise SynthgenError(f"condition={given}: not JSON: {error}; condition.COLUMN=VALUE needs none") from None
     if isinstance(given, dict):
-        return {key: MISSING if value is None else value for key, value in given.items()}
+        return given
     if _is_file(given):
         return read_table(given)
     raise SynthgenError(f"condition={given}: expected condition.COLUMN=VALUE or the path of a .csv or .parquet file")

@@ -52,7 +52,7 @@ class DataModule(LightningDataModule):
         self.seed = seed
 
     def read(self) -> Any:
-        """The whole of the real data, as its source gives it."""
+        """The real data as its source gives it, of which a subclass takes no more than its `limit`, drawn by `seed`."""
         return self.source(self.path) if self.path is not None else self.source()
 
     @abstractmethod

@@ -9,7 +9,17 @@ import math
 import torch
 from torch import Tensor, nn
 
-__all__ = ["MaskSchedule", "PowerMeanSchedule", "karras_sigmas", "lognormal_sigmas", "stratified_uniform"]
+from synthgen.errors import SynthgenError
+
+__all__ = [
+    "MaskSchedule",
+    "PowerMeanSchedule",
+    "check_positive",
+    "check_sigmas",
+    "karras_sigmas",
+    "lognormal_sigmas",
+    "stratified_uniform",
+]
 
 
 def karras_sigmas(
@@ -45,6 +55,28 @@ def stratified_uniform(n: int, generator: torch.Generator) -> Tensor:
     return (order + 1 - jitter) / n
 
 
+def check_sigmas(sigma_min: float, sigma_max: float) -> None:
+    """Refuses ends between which no noise levels lie.
+
+    Raises:
+        SynthgenError: The lower end is not above 0, or the upper one not above it.
+    """
+    check_positive(sigma_min=sigma_min)
+    if not sigma_max > sigma_min:
+        raise SynthgenError(f"sigma_max: found {sigma_max}, expected more than sigma_min={sigma_min}")
+
+
+def check_positive(**settings: float) -> None:
+    """Refuses settings, by their names, that are not above 0.
+
+    Raises:
+        SynthgenError: The first of them.
+    """
+    for name, value in settings.items():
+        if not value > 0:
+            raise SynthgenError(f"{name}: found {value}, expected more than 0")
+
+
 class PowerMeanSchedule(nn.Module):
     """Noise level over time, one course a column: sigma(t) interpolates between its ends with exponent rho.
 
@@ -61,12 +93,18 @@ class PowerMeanSchedule(nn.Module):
         sigma_max: Noise level at t = 1.
         rho: Exponent at the start; larger spends more time at small noise.
         rho_min: Exponent below which no column falls.
+
+    Raises:
+        SynthgenError: A noise level or an exponent is out of range.
     """
 
     def __init__(
         self, columns: int, sigma_min: float, sigma_max: float, rho: float = 7.0, rho_min: float = 5.0
     ) -> None:
         super().__init__()
+        check_sigmas(sigma_min, sigma_max)
+        if not 0 < rho_min <= rho:
+            raise SynthgenError(f"rho: found {rho} with rho_min={rho_min}, expected 0 < rho_min ≤ rho")
         self.sigma_min = sigma_min
         self.sigma_max = sigma_max
         self.rho_min = rho_min

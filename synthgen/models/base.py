@@ -74,8 +74,8 @@ class Model(LightningModule):
 
         Args:
             size: `block_size`, or another number of rows where only some that are drawn are kept.
-            condition: What `codec.encode_condition` gives, `size` rows of it, and `wanted`, (size,): whether the row is
-                one that was asked for, and not one that fills the block. Or None.
+            condition: What `codec.encode_condition` gives, `size` rows of it, and of each, (size,), `wanted`: whether
+                it was asked for, or fills the block, and `row`: its number among all that were. Or None.
             generator: The only source of randomness, on the model's device.
             **options: The method's own, such as a sampler and its steps.
         """
@@ -108,6 +108,10 @@ class Model(LightningModule):
 
         Returns:
             Encoded examples, on the CPU, for `codec.decode`.
+
+        Raises:
+            Unmet: Rows of the condition that no draw met.
+            SynthgenError: Hardly any example is kept.
         """
         self.eval()
         self.acceptance = Acceptance() if condition is not None and self.conditioning == "rejection" else None
@@ -158,7 +162,7 @@ class Model(LightningModule):
         place = torch.arange(self.block_size).sub(offset)
         index = place.clamp(0, high - low - 1)
         rows = {name: value[index + low] for name, value in condition.items()}
-        return {**rows, "wanted": index == place}
+        return {**rows, "wanted": index == place, "row": index + low}
 
     def log_prob(self, batch: Batch) -> Tensor:
         """Logarithm of the probability of encoded examples, (examples,), in nats.

@@ -9,7 +9,7 @@ import torch
 from synthgen.errors import SynthgenError
 from synthgen.models.stages import Batch
 
-__all__ = ["Acceptance", "Keeping", "alike_rows", "own_rows"]
+__all__ = ["Acceptance", "Keeping", "Unmet", "alike_rows", "own_rows"]
 
 # Rows drawn beyond a block at first, as a share of it, so that a few that are not kept need no second draw.
 _SPARE = 32
@@ -19,12 +19,30 @@ _LEAST = 128
 _DRAWS = 10
 _TOO_FEW = 1e-3
 _MAX_DRAWS = 100
-# Rows of which each has a condition of its own and that are drawn again together.
+# Rows of which each has a condition of its own are drawn again together with such shares of a block, one after the
+# other, and at last with so many neighbours.
+_SHARES = (1, 1, 4, 4, 16, 16)
 _NEIGHBOURS = 32
+# Rows that were not met, from which on no others are looked for.
+_TOLD = 10
 
 
 #: Draws so many rows, under a condition of as many or none, at the first attempt or a later one, which draws others.
 Draw = Callable[[int, Batch | None, int], Batch]
+
+
+class Unmet(SynthgenError):
+    """Rows of a condition that no draw met.
+
+    Attributes:
+        rows: Their numbers among all rows of the condition, from 0, rising.
+        why: Of the draws, and what they did not keep to.
+    """
+
+    def __init__(self, rows: Sequence[int] | np.ndarray, why: str) -> None:
+        super().__init__(why)
+        self.rows = [int(row) for row in rows]
+        self.why = why
 
 
 class Acceptance:
@@ -99,7 +117,7 @@ def alike_rows(
         parts.append({name: value[torch.from_numpy(taken)] for name, value in drawn.items()})
         filled += len(taken)
         if filled < needed and draws >= _DRAWS and own.rate < _TOO_FEW:
-            raise _too_few(own, keeping)
+            raise SynthgenError(f"constraints: {_too_few(own, keeping.blame())}")
     return {name: torch.cat([part[name] for part in parts])[:needed] for name in parts[0]}
 
 
@@ -108,8 +126,10 @@ def own_rows(
 ) -> Batch:
     """The first draw of each row that is kept, where every row has a condition of its own.
 
-    A block is drawn once; then, for each 32 neighbours of which some are not met, blocks of as many draws of each as
-    fit. So what a row gets does not depend on which rows are asked for besides.
+    A block is drawn once for all of its rows and, where some are not met, twice again. Then, for each quarter, each
+    sixteenth and at last 32 neighbours of which some are still not met, blocks of as many draws of each as fit: few
+    rows cost few blocks, and rows that are hardly ever kept get many draws. Which draws a row has, and in which order,
+    does not depend on which rows are asked for besides.
 
     Args:
         draw: Draws so many rows under a condition.
@@ -121,17 +141,19 @@ def own_rows(
         count: Counts what was drawn and kept.
 
     Raises:
-        SynthgenError: Some rows were not met: of ten blocks for 32 of them fewer than one row in 1,000, or of 100.
+        Unmet: Some rows were not met: of ten blocks for 32 of them fewer than one row in 1,000, or of 100. Rows are
+            looked for until ten of them are found.
     """
     result: Batch = {}
+    waiting, tried = np.ones(len(places), dtype=bool), np.zeros(len(places), dtype=np.int64)
 
-    def keep(drawn: Batch, of_draw: np.ndarray, counted: Sequence[Acceptance]) -> None:
+    def keep(drawn: Batch, of_draw: np.ndarray) -> None:
         """Takes, for each place that still waits, the first of its draws that is kept."""
         judged = np.flatnonzero(np.isin(of_draw, places[waiting]))
         rows = {name: value[torch.from_numpy(judged)] for name, value in drawn.items()}
         kept = np.flatnonzero(keeping.judge(rows, of_draw[judged] + offset))
-        for acceptance in counted:
-            acceptance.add(len(judged), len(kept))
+        count.add(len(judged), len(kept))
+        np.add.at(tried, np.searchsorted(places, of_draw[judged]), 1)
         met, first = np.unique(of_draw[judged[kept]], return_index=True)
         keeping.take(kept[first])
         at = np.searchsorted(places, met)
@@ -140,21 +162,34 @@ def own_rows(
             result[name][torch.from_numpy(at)] = value[torch.from_numpy(kept[first])]
         waiting[at] = False
 
-    waiting = np.ones(len(places), dtype=bool)
-    keep(draw(size, condition, 0), np.arange(size), [count])
-    groups = size // _NEIGHBOURS
-    for group in np.unique(places[waiting] // _NEIGHBOURS):
-        index = group * _NEIGHBOURS + np.arange(size) % _NEIGHBOURS
+    def draw_again(neighbours: int, group: int, attempt: int) -> None:
+        """Draws a block for some neighbours alone."""
+        index = group * neighbours + np.arange(size) % neighbours
         rows = {name: value[torch.from_numpy(index)] for name, value in condition.items()}
-        own, here = Acceptance(), places // _NEIGHBOURS == group
+        keep(draw(size, rows, attempt), index)
+
+    keep(draw(size, condition, 0), np.arange(size))
+    attempts = 1
+    for share in _SHARES:
+        neighbours = max(size // share, _NEIGHBOURS)
+        for group in np.unique(places[waiting] // neighbours):
+            draw_again(neighbours, int(group), attempts + int(group))
+        attempts += size // neighbours
+    unmet = np.zeros(len(places), dtype=bool)
+    for group in np.unique(places[waiting] // _NEIGHBOURS):
+        here = places // _NEIGHBOURS == group
         for draws in range(_MAX_DRAWS):
-            keep(draw(size, rows, 1 + draws * groups + int(group)), index, [own, count])
-            if not waiting[here].any():
+            draw_again(_NEIGHBOURS, int(group), attempts + draws * (size // _NEIGHBOURS) + int(group))
+            rate = (~waiting[here]).sum() / tried[here].sum()
+            if not waiting[here].any() or (draws + 1 >= _DRAWS and rate < _TOO_FEW):
                 break
-            if draws + 1 >= _DRAWS and own.rate < _TOO_FEW:
-                break
-        if waiting[here].any():
-            raise _too_few(own, keeping, f"{waiting[here].sum()} of {here.sum()} rows were not met: ")
+        unmet |= waiting & here
+        if unmet.sum() >= _TOLD:
+            break
+    if unmet.any():
+        own = Acceptance()
+        own.add(int(tried[unmet].sum()), 0)
+        raise Unmet(places[unmet] + offset, f"constraints: {_too_few(own, keeping.blame())}")
     return result
 
 
@@ -164,11 +199,11 @@ def _repeated(condition: Batch | None, rows: int) -> Batch | None:
         return None
     index = torch.zeros(rows, dtype=torch.long)
     repeated = {name: value[index] for name, value in condition.items()}
-    return {**repeated, "wanted": torch.ones(rows, dtype=torch.bool)}
+    return {**repeated, "wanted": torch.ones(rows, dtype=torch.bool), "row": index}
 
 
-def _too_few(count: Acceptance, keeping: Keeping, which: str = "") -> SynthgenError:
-    return SynthgenError(
-        f"constraints: {which}{count.accepted:,} of {count.drawn:,} rows drawn were kept (acceptance rate "
-        f"{count.rate:.2g}); most did not keep to {keeping.blame()}"
+def _too_few(count: Acceptance, blame: str) -> str:
+    return (
+        f"{count.accepted:,} of {count.drawn:,} rows drawn were kept (acceptance rate {count.rate:.2g}); most did not "
+        f"keep to {blame}"
     )

@@ -141,7 +141,9 @@ def test_gates_end_with_code_3_and_say_which(tmp_path, monkeypatch, capsys, peop
     with pytest.raises(SystemExit) as ended:
         main(["evaluate", "real=real.csv", "holdout=real.csv", "synthetic=fake.csv", "gates=gates.yaml"])
     assert ended.value.code == 3
-    assert capsys.readouterr().err.strip() == "synthgen: gate not passed: privacy: Copied rows is 1, over 0.5"
+    warned, failed = capsys.readouterr().err.strip().splitlines()
+    assert warned.startswith("synthgen: warning: The holdout was not held out: 100 % of its rows are rows of the real")
+    assert failed == "synthgen: gate not passed: privacy: Copied rows is 1, over 0.5"
     assert (tmp_path / "report" / "report.json").is_file()
     (tmp_path / "gates.yaml").write_text("privacy:\n  Copied rows: {max: 1}\n")
     with pytest.raises(SystemExit) as ended:
@@ -199,6 +201,18 @@ def test_inspect_shows_columns_and_kinds(synthgen, people):
     printed = synthgen("inspect", "data.path=people.csv")
     for word in ("400 rows", "numerical", "categorical", "boolean", "constant", "1 decimals"):
         assert word in printed
+
+
+def test_inspect_looks_at_as_much_as_it_is_told(synthgen, people, tmp_path):
+    people.to_csv(tmp_path / "people.csv", index=False)
+    people.to_parquet(tmp_path / "people.parquet")
+    for file in ("people.csv", "people.parquet"):
+        for data in ((), (f"data={file.partition('.')[2]}",)):
+            given = (*data, f"data.path={file}", "data.limit=60", "data.target=income", "output=null")
+            assert synthgen("inspect", *given).startswith("60 rows, 7 columns"), given
+    assert synthgen("inspect", "data=digits", "data.limit=20", "output=null").startswith("20 images")
+    synthgen("inspect", "data.path=people.csv", "data.target=income", "output=told.yaml")
+    assert "income: {kind: categorical, role: target}" in (tmp_path / "told.yaml").read_text()
 
 
 def test_inspect_writes_a_schema_file_that_training_obeys(synthgen, people, tmp_path):

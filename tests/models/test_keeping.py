@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from synthgen.errors import SynthgenError
-from synthgen.models.keeping import Acceptance, alike_rows, own_rows
+from synthgen.models.keeping import Acceptance, Unmet, alike_rows, own_rows
 
 SIZE = 64
 
@@ -60,6 +60,23 @@ def test_what_hardly_any_row_obeys_is_told_with_its_rate():
     with pytest.raises(SynthgenError, match=r"0 of [\d,]+ rows drawn were kept \(acceptance rate 0\); most .* small"):
         alike_rows(draw, None, Below([0.0]), SIZE, 1, Acceptance())
     limits = np.ones(SIZE)
-    limits[3] = 0
-    with pytest.raises(SynthgenError, match=r"1 of 32 rows were not met"):
-        own_rows(draw, {}, Below(limits), SIZE, np.arange(SIZE), 0, Acceptance())
+    limits[[3, 40, 41]] = 0
+    with pytest.raises(Unmet, match=r"0 of \d+ rows drawn were kept \(acceptance rate 0\); most .* small") as told:
+        own_rows(draw, {}, Below(limits), SIZE, np.arange(2, SIZE), 0, Acceptance())
+    assert told.value.rows == [3, 40, 41]
+    with pytest.raises(Unmet) as told:
+        own_rows(draw, {}, Below(np.zeros(100 + SIZE)), SIZE, np.arange(SIZE), 100, Acceptance())
+    assert told.value.rows == list(range(100, 132))  # enough of them
+
+
+@pytest.mark.parametrize(("share", "blocks"), [(0.95, 6), (0.5, 20)])
+def test_few_rows_that_are_not_kept_cost_few_blocks(share, blocks):
+    drawn = []
+
+    def draw_and_count(size, condition, attempt):
+        drawn.append(attempt)
+        return draw(size, condition, attempt)
+
+    own_rows(draw_and_count, {}, Below([share] * 4096), 4096, np.arange(4096), 0, Acceptance())
+    assert len(drawn) <= blocks
+    assert len(set(drawn)) == len(drawn)  # no two draws are the same

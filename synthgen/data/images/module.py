@@ -51,12 +51,16 @@ class ImageDataModule(DataModule):
         self.limit = limit
         self._loaded = False
 
+    def read(self) -> Images:
+        """See `DataModule.read`."""
+        images = super().read()
+        return images[limited_rows(len(images), self.limit, self.seed)]
+
     def load(self) -> None:
         """Reads the images, splits them and fits the codec to what training may see."""
         if self._loaded:
             return
         images = self.read()
-        images = images[limited_rows(len(images), self.limit, self.seed)]
         train, validation, holdout = split_rows(
             np.arange(len(images)), self.holdout_share, self.validation_share, self.seed
         )

@@ -5,7 +5,6 @@ continuous one or both (`variables.py`), which one model then learns jointly. Wh
 (`constraints/`), some columns are first made into others, of which every combination obeys.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -15,15 +14,17 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from synthgen.data.tables.conditions import MISSING, Wanted, cell_variables, condition_cells, given_cells
+from synthgen.data.tables.conditioning import encode_condition, given_by, keeping_of, measures
+from synthgen.data.tables.conditions import MISSING
 from synthgen.data.tables.constraints.combination import Combination
+from synthgen.data.tables.constraints.constraint import Constraint
 from synthgen.data.tables.constraints.given import Given
 from synthgen.data.tables.constraints.keeping import RowKeeping
-from synthgen.data.tables.constraints.kinds import Constraint
 from synthgen.data.tables.constraints.near import is_near
 from synthgen.data.tables.constraints.obeyed import Obeyed
-from synthgen.data.tables.constraints.transform import Derived
 from synthgen.data.tables.forms import Form, form_of
+from synthgen.data.tables.outcomes import never_drawn
+from synthgen.data.tables.places import Places
 from synthgen.data.tables.schema import numbers_column
 from synthgen.data.tables.stored import check_column, check_encodings
 from synthgen.data.tables.variables import (
@@ -37,7 +38,7 @@ from synthgen.data.tables.variables import (
     to_normal,
 )
 from synthgen.errors import SynthgenError, nearest
-from synthgen.layout import Column, Kind, TableLayout, TableSchema
+from synthgen.layout import TableLayout, TableSchema
 
 __all__ = ["MISSING", "TableCodec"]
 
@@ -74,23 +75,7 @@ class TableCodec:
         self.schema = schema
         self.encodings = encodings
         self.obeyed = obeyed or Obeyed(schema)
-        # Of personal text, the first column of each format tells of one person of a row, the second of another.
-        persons: Counter[str | None] = Counter()
-        self._forms = {}
-        for column in self.obeyed.learned:
-            self._forms[column.name] = form_of(column, persons[column.format])
-            persons[column.format] += 1
-        # For each column, and each of its parts, the places of its discrete and its continuous variable.
-        self._discrete: dict[str, list[int]] = {}
-        self._continuous: dict[str, list[int]] = {}
-        discrete = continuous = 0
-        for name, parts in encodings.items():
-            self._discrete[name], self._continuous[name] = [], []
-            for part in parts:
-                self._discrete[name].append(discrete if part.cardinality else -1)
-                self._continuous[name].append(continuous if part.continuous else -1)
-                discrete, continuous = discrete + bool(part.cardinality), continuous + part.continuous
-        self._width = (continuous, discrete)
+        self.places = Places.of_columns(self.obeyed.learned, encodings)
 
     @classmethod
     def fit(
@@ -121,22 +106,7 @@ class TableCodec:
     @property
     def layout(self) -> TableLayout:
         """What a model sees of a row."""
-        cardinalities, ordered, gates, digits = [], [], [], []
-        for name, form in self._forms.items():
-            for i, (part, encoding) in enumerate(zip(form.parts, self.encodings[name], strict=True)):
-                if encoding.cardinality:
-                    cardinalities.append(encoding.cardinality)
-                    ordered.append(len(encoding.values) if part.numerical and not encoding.continuous else 0)
-                    digits.append(self._discrete[name][i - 1] if form.digits and i else -1)
-                if encoding.continuous:
-                    gates.append(self._discrete[name][i])
-        return TableLayout(
-            numerical=len(gates),
-            cardinalities=tuple(cardinalities),
-            ordered=tuple(ordered),
-            gates=tuple(gates),
-            digits=tuple(digits) if any(digit >= 0 for digit in digits) else (),
-        )
+        return self.places.layout
 
     def encode(self, frame: pd.DataFrame) -> dict[str, Tensor]:
         """Rows as tensors.
@@ -145,20 +115,18 @@ class TableCodec:
             SynthgenError: A column of the schema is not there, or a categorical column holds a value never seen, or
                 columns that have fixed combinations one never seen.
         """
-        for name in self.schema.names:
-            if name not in frame.columns:
-                raise SynthgenError(f"the table lacks column {name!r}; {nearest(name, frame.columns, what='it has')}")
+        self._check_columns(frame)
         frame = self.obeyed.forward(frame)
-        numerical = np.zeros((len(frame), self._width[0]), dtype=np.float32)
-        categorical = np.zeros((len(frame), self._width[1]), dtype=np.int32)
-        for name, form in self._forms.items():
+        numerical = np.zeros((len(frame), self.places.width[0]), dtype=np.float32)
+        categorical = np.zeros((len(frame), self.places.width[1]), dtype=np.int32)
+        for name, form in self.places.forms.items():
             values = frame[name]
             source = _sources(values, seed=self.obeyed.learned.names.index(name)) if len(form.parts) > 1 else None
             # A generator for each variable, which goes on from block to block: blocks draw what all rows at once would.
-            draws = {k: np.random.default_rng(k) for k in self._continuous[name] if k >= 0}
+            draws = {k: np.random.default_rng(k) for k in self.places.continuous[name] if k >= 0}
             for rows in _blocks(len(frame)):
                 parts = _filled(form, values, rows, source)
-                for part_values, part, encoding, j, k in self._variables(name, parts):
+                for part_values, part, encoding, j, k in self.places.of(name, parts):
                     codes = to_codes(part_values, part, encoding) if encoding.cardinality else None
                     if codes is not None:
                         categorical[rows, j] = codes
@@ -166,6 +134,18 @@ class TableCodec:
                         normal = to_normal(part_values.to_numpy(dtype=float, na_value=np.nan), encoding)
                         numerical[rows, k] = normal if codes is None else scattered(normal, codes, draws[k])
         return {"numerical": torch.from_numpy(numerical), "categorical": torch.from_numpy(categorical)}
+
+    def never_drawn(self, frame: pd.DataFrame) -> dict[str, np.ndarray]:
+        """By column, (rows,) which cells `decode` never gives and `encode` does not take; only columns that have some.
+
+        These are words that training never saw, missing cells where it saw none, another value of a constant, dates of
+        a weekday that none had. Identifiers and personal text are not looked at, nor what fixed combinations hold.
+
+        Raises:
+            SynthgenError: A column of the schema is not there.
+        """
+        self._check_columns(frame)
+        return never_drawn(self.schema, self.places, frame)
 
     def encode_outcomes(self, frame: pd.DataFrame) -> dict[str, Tensor]:
         """Rows as the outcomes that they are among those which `decode` can give, for a model to tell how likely.
@@ -186,13 +166,13 @@ class TableCodec:
         encoded = self.encode(frame)
         frame = self.obeyed.forward(frame)
         rows = len(frame)
-        within = np.full((rows, self._width[0], 2), np.nan)
+        within = np.full((rows, self.places.width[0], 2), np.nan)
         slope = np.zeros(rows)
         told = {name: np.ones(tensor.shape, dtype=bool) for name, tensor in encoded.items()}
-        for name, form in self._forms.items():
+        for name, form in self.places.forms.items():
             parts = form.split(frame[name])
             there = parts[0].notna().to_numpy() if parts else np.ones(rows, dtype=bool)
-            for place, (values, part, encoding, j, k) in enumerate(self._variables(name, parts)):
+            for place, (values, part, encoding, j, k) in enumerate(self.places.of(name, parts)):
                 if place and j >= 0:
                     told["categorical"][:, j] = there
                 if not encoding.continuous:
@@ -237,8 +217,9 @@ class TableCodec:
         """Cells that samples shall have.
 
         Args:
-            condition: One value a column for all samples, or one row a sample with NaN where a cell is free. `MISSING`
-                asks for a missing cell. Text is read as the column's own type, so that "3" means 3 where 3 is a value.
+            condition: One value a column for all samples, where None and NaN ask for a missing cell; or one row a
+                sample, where they leave a cell free and `MISSING` asks for a missing one. Text is read as the column's
+                own type, so that "3" means 3 where 3 is a value.
             n: Number of samples.
             seed: Of their sequence.
             start: Number of the first of them in it.
@@ -253,44 +234,7 @@ class TableCodec:
             SynthgenError: A column or a value that training never saw, a number out of the column's range, an
                 identifier or personal text, a number of rows other than n, or what contradicts a constraint.
         """
-        cells_of = condition_cells(condition, n, self.schema)
-        if self.obeyed.constraints:  # before cells that training never saw: a constraint says more of them
-            self.obeyed.refuse(self.given(condition, n, within=False))
-        numerical, categorical = torch.zeros(n, self._width[0]), torch.zeros(n, self._width[1], dtype=torch.int32)
-        known = {"numerical": torch.zeros_like(numerical, dtype=torch.bool)}
-        known["categorical"] = torch.zeros_like(categorical, dtype=torch.bool)
-        for name, cells in cells_of.items():
-            column = self.schema[name]
-            if name in self.obeyed.replaced:
-                continue
-            variables: dict[Any, list[Wanted]] = {}
-            for row, cell in enumerate(cells):
-                if cell is not MISSING and pd.isna(cell):
-                    continue
-                if cell not in variables:
-                    variables[cell] = cell_variables(self._forms[name], self.encodings[name], cell)
-                for (code, normal), _, _, j, k in self._variables(column.name, variables[cell]):
-                    if j >= 0 and code is not None:
-                        categorical[row, j], known["categorical"][row, j] = code, True
-                    if normal is not None:
-                        numerical[row, k], known["numerical"][row, k] = normal, True
-        found = {
-            "numerical": numerical,
-            "categorical": categorical,
-            "numerical_known": known["numerical"],
-            "categorical_known": known["categorical"],
-        }
-        if self.obeyed.constraints:
-
-            def uniform(transform: int) -> np.ndarray:
-                # One number of its own for every row, whichever rows are asked for together.
-                key = [seed % 2**64, 2**32 + transform]
-                return np.random.Philox(key=key, counter=start).random_raw(4 * n)[::4] / 2.0**64
-
-            given = self.given(condition, n)
-            for name, derived in self.obeyed.derived(given, uniform if by_shares else None).items():
-                self._add_derived(found, name, derived)
-        return found
+        return encode_condition(self.places, self.obeyed, condition, n, seed, start, by_shares)
 
     def given(self, condition: dict[str, Any] | pd.DataFrame, n: int, within: bool = True) -> Given:
         """Cells that a condition gives and that are more than the codes it is encoded as.
@@ -303,11 +247,7 @@ class TableCodec:
             n: Number of samples.
             within: Whether they must be within what training saw.
         """
-        about = {name for constraint in self.obeyed.constraints for name in constraint.columns}
-        about |= {column.name for column in self.schema if _measures(column)}
-        return given_cells(
-            condition, n, [form_of(self.schema[name]) for name in map(str, condition) if name in about], within
-        )
+        return given_by(self.obeyed, condition, n, within)
 
     def keeping(self, given: Given | None, alike: bool, by_shares: bool = True) -> RowKeeping | None:
         """What tells which rows that a model draws are kept; None where all of them are.
@@ -320,19 +260,7 @@ class TableCodec:
         Raises:
             SynthgenError: While judging, rows of numbers that are not finite.
         """
-        if given is None:
-            given = Given.nothing(1)
-        elif by_shares and self.obeyed.draws(given):
-            alike = False  # each row is asked for its own combination
-        checked = self.obeyed.checked
-        names = self.obeyed.needed(checked, given)
-        if not names:
-            return None
-
-        def decode(rows: dict[str, Tensor], of_rows: Given) -> tuple[pd.DataFrame, list[tuple[str, np.ndarray]]]:
-            return self._decoded(rows, names, of_rows)
-
-        return RowKeeping(decode, checked, given, alike)
+        return keeping_of(self.obeyed, self._decoded, given, alike, by_shares)
 
     def values_of(self, name: str) -> list[Any]:
         """The values that a column chooses from; none where there are too many of them, or any number is one."""
@@ -379,6 +307,11 @@ class TableCodec:
             check_encodings(column, encodings[column.name])
         return cls(schema, encodings, obeyed)
 
+    def _check_columns(self, frame: pd.DataFrame) -> None:
+        for name in self.schema.names:
+            if name not in frame.columns:
+                raise SynthgenError(f"the table lacks column {name!r}; {nearest(name, frame.columns, what='it has')}")
+
     def _decoded(
         self, encoded: dict[str, Tensor], names: Sequence[str], given: Given, start: int = 0, seed: int = 0
     ) -> tuple[pd.DataFrame, list[tuple[str, np.ndarray]]]:
@@ -386,7 +319,7 @@ class TableCodec:
         numerical, categorical = encoded["numerical"], encoded["categorical"].cpu().numpy()
         columns = {}
         for name in names:
-            form = self._forms[name]
+            form = self.places.forms[name]
             blocks = []
             for rows in _blocks(len(numerical)):
                 parts = [
@@ -397,7 +330,7 @@ class TableCodec:
                         numerical[rows, k].double().cpu().numpy() if k >= 0 else None,
                         rows.stop - rows.start,
                     )
-                    for _, part, encoding, j, k in self._variables(name, form.parts)
+                    for _, part, encoding, j, k in self.places.of(name, form.parts)
                 ]
                 blocks.append(form.join(parts, range(start + rows.start, start + rows.stop), seed))
             columns[name] = _joined(blocks)
@@ -405,7 +338,7 @@ class TableCodec:
         for name, told in given.told.items():
             if name in frame and name not in self.obeyed.transformed:
                 there = told & given.cells[name].notna().to_numpy()
-                if there.any() and _measures(self.schema[name]):
+                if there.any() and measures(self.schema[name]):
                     values = frame[name].copy()
                     values[there] = given.cells[name][there].astype(values.dtype).array
                     frame[name] = values
@@ -413,43 +346,6 @@ class TableCodec:
 
     def _is_near(self, name: str, moved: np.ndarray, drawn: np.ndarray) -> np.ndarray:
         return is_near(self.obeyed.learned[name], self.encodings[name], moved, drawn)
-
-    def _add_derived(self, condition: dict[str, Tensor], name: str, derived: Derived) -> None:
-        """Adds to an encoded condition the cells of a learned column that follow from it."""
-        rows = np.flatnonzero(derived.told)
-        if not len(rows):
-            return
-        parts = self._forms[name].split(derived.values.iloc[rows].reset_index(drop=True))
-        at = torch.from_numpy(rows)
-        missing = parts[0].isna().to_numpy() if parts else np.zeros(0, dtype=bool)
-        for i, (values, part, encoding, j, k) in enumerate(self._variables(name, parts)):
-            there = ~missing if i else np.full(len(rows), True)
-            codes = np.zeros(len(rows), dtype=np.int64)
-            if j >= 0:
-                codes[there] = to_codes(values[there], part, encoding)
-                condition["categorical"][at[there], j] = torch.from_numpy(codes[there]).int()
-                condition["categorical_known"][at[there], j] = True
-            if k >= 0:
-                held = there & (codes == 0)
-                normal = to_normal(values.to_numpy(dtype=float, na_value=np.nan), encoding)
-                condition["numerical"][at[held], k] = torch.from_numpy(normal[held]).float()
-                condition["numerical_known"][at[held], k] = True
-
-    def _variables(self, name: str, of_parts: Any) -> Any:
-        """Something of each part of a column, beside the part, its encoding, and the places of its two variables."""
-        return zip(
-            of_parts,
-            self._forms[name].parts,
-            self.encodings[name],
-            self._discrete[name],
-            self._continuous[name],
-            strict=True,
-        )
-
-
-def _measures(column: Column) -> bool:
-    """Whether a condition's cells of a column come back to the last digit, and not as the nearest one that is drawn."""
-    return column.numerical or column.kind.moment or column.kind is Kind.DURATION
 
 
 def _blocks(n: int) -> list[slice]:

@@ -37,7 +37,8 @@ class TableDataModule(DataModule):
         validation: Share of the other rows that training is watched on.
         split_by: A column that names an entity, such as a patient, whose rows stay on one side of every split. It is an
             identifier and is not learned.
-        schema: A schema file, as `synthgen inspect` writes it: what the columns are, where inference is to be told.
+        schema: A schema file, as `synthgen inspect` writes it, or what one says: what the columns are, where inference
+            is to be told.
         constraints: What rows obey and samples shall, each as in a schema file, whose own come first.
         rare_below: Values that fewer rows have are not kept: words become "(rare)", numbers the nearest kept one or a
             mean of so many. By default all are kept.
@@ -52,7 +53,7 @@ class TableDataModule(DataModule):
         source: Callable[..., pd.DataFrame],
         path: str | None = None,
         target: str | None = None,
-        schema: str | Path | None = None,
+        schema: str | Path | Mapping[str, Any] | None = None,
         constraints: Sequence[Mapping[str, Any]] = (),
         rare_below: int | None = None,
         holdout: float | str = 0.1,
@@ -85,6 +86,13 @@ class TableDataModule(DataModule):
         self.entities: pd.Series | None = None
         self._loaded = False
 
+    def read(self) -> pd.DataFrame:
+        """See `DataModule.read`; a source that can take some of its rows by itself does."""
+        if self.limit is not None and self.path is not None and "limit" in signature(self.source).parameters:
+            return self.source(self.path, limit=self.limit, seed=self.seed)
+        frame = super().read()
+        return frame.iloc[limited_rows(len(frame), self.limit, self.seed)]
+
     def load(self) -> None:
         """Reads the table, splits it, infers its schema and fits the codec to what training may see.
 
@@ -93,7 +101,7 @@ class TableDataModule(DataModule):
         """
         if self._loaded:
             return
-        frame = self._limited()
+        frame = self.read()
         groups = np.arange(len(frame))
         if self.split_by is not None:
             if self.split_by not in frame.columns:
@@ -126,13 +134,6 @@ class TableDataModule(DataModule):
                     )
             self.holdout = self.holdout[self.codec.schema.names]
         self._loaded = True
-
-    def _limited(self) -> pd.DataFrame:
-        """The rows that are to be split; a source that can take some of its rows by itself does."""
-        if self.limit is not None and self.path is not None and "limit" in signature(self.source).parameters:
-            return self.source(self.path, limit=self.limit, seed=self.seed)
-        frame = self.read()
-        return frame.iloc[limited_rows(len(frame), self.limit, self.seed)]
 
     @property
     def fingerprint(self) -> str:

@@ -13,7 +13,7 @@ import pyarrow.parquet
 from synthgen.data.tables.forms import EXACT
 from synthgen.errors import SynthgenError
 from synthgen.files import replacing
-from synthgen.layout import Kind, TableSchema
+from synthgen.layout import Column, Kind, TableSchema
 
 __all__ = ["check_table_output", "table_writer", "write_table"]
 
@@ -86,12 +86,17 @@ def _are_whole(values: pd.Series) -> bool:
 @contextmanager
 def _parquet(file: Path, schema: TableSchema | None) -> Iterator[Callable[[pd.DataFrame], None]]:
     writer: Any = None
+    # A column of Parquet has one type: of words and numbers all are written as text.
+    mixed = [column.name for column in schema or () if column.categories and _type_of(column) is None]
 
     def write(frame: pd.DataFrame) -> None:
         nonlocal writer
+        frame = frame.assign(
+            **{name: frame[name].astype(object).map(str, na_action="ignore").astype(object) for name in mixed}
+        )
         if writer is None:
             fields = pa.Schema.from_pandas(frame, preserve_index=False)
-            writer = pa.parquet.ParquetWriter(file, fields if schema is None else _typed(fields, schema))
+            writer = pa.parquet.ParquetWriter(file, fields if schema is None else _typed(fields, frame, schema))
         writer.write_table(pa.Table.from_pandas(frame, schema=writer.schema, preserve_index=False))
 
     try:
@@ -101,20 +106,27 @@ def _parquet(file: Path, schema: TableSchema | None) -> Iterator[Callable[[pd.Da
             writer.close()
 
 
-def _typed(fields: pa.Schema, schema: TableSchema) -> pa.Schema:
-    """Gives columns of which the first rows have no value the type that their values have, and a choice wide codes."""
+def _typed(fields: pa.Schema, frame: pd.DataFrame, schema: TableSchema) -> pa.Schema:
+    """Gives columns of Python objects and choices the type of all of their values, which the first rows may lack."""
     for i, field in enumerate(fields):
         column = schema[field.name]
+        is_date = column.kind is Kind.DATE and column.format is None
+        values = pa.date32() if is_date else _type_of(column) or pa.string()
         if pa.types.is_dictionary(field.type):
             # Later parts may choose from more than the first one does.
-            values = field.type.value_type
-            values = pa.array(column.categories or [""]).type if pa.types.is_null(values) else values
+            values = values if pa.types.is_null(field.type.value_type) else field.type.value_type
             fields = fields.set(i, field.with_type(pa.dictionary(pa.int32(), values, field.type.ordered)))
-            continue
-        if not pa.types.is_null(field.type):
-            continue
-        if column.kind is Kind.DATE and column.format is None:
-            fields = fields.set(i, field.with_type(pa.date32()))
-        elif column.kind is not Kind.CONSTANT:
-            fields = fields.set(i, field.with_type(pa.array(column.categories or [""]).type))
+        elif pa.types.is_null(field.type):
+            if column.categories or column.kind is not Kind.CONSTANT:
+                fields = fields.set(i, field.with_type(values))
+        elif column.categories and frame[field.name].dtype == object:
+            fields = fields.set(i, field.with_type(values))
     return fields
+
+
+def _type_of(column: Column) -> Any:
+    """The type of a column's values where they are Python objects; None where they have none in common."""
+    try:
+        return pa.array(column.categories or [""]).type
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        return None

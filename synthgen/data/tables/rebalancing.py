@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from synthgen.data.tables.codec import TableCodec
+from synthgen.data.tables.conditions import of_all_rows
 from synthgen.errors import SynthgenError, nearest
 
 __all__ = ["rebalanced"]
@@ -39,7 +40,7 @@ def rebalanced(
     if not isinstance(codec, TableCodec):
         raise SynthgenError("rebalance: is for the columns of a table; for images give condition.label")
     wanted = {rebalance: {}} if isinstance(rebalance, str) else rebalance
-    given = pd.DataFrame(condition, index=range(n)) if isinstance(condition, dict) else condition
+    given = pd.DataFrame(of_all_rows(condition), index=range(n)) if isinstance(condition, dict) else condition
     rows = pd.DataFrame(index=range(n)) if given is None else given.reset_index(drop=True)
     for name, shares in wanted.items():
         if name in rows.columns:

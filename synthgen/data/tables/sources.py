@@ -93,15 +93,16 @@ def is_table_folder(path: str | Path) -> bool:
     return folder.is_dir() and next((file for file in folder.rglob("*") if file.suffix in _PARQUET), None) is not None
 
 
-def read_table(path: str) -> pd.DataFrame:
-    """Reads delimited text, a Parquet file or a folder of them, by its suffix."""
+def read_table(path: str, limit: int | None = None, seed: int = 0) -> pd.DataFrame:
+    """Delimited text, a Parquet file or a folder of them, by its suffix; or `limit` of its rows, drawn by `seed`."""
     suffixes = [suffix.lower() for suffix in Path(path).suffixes]
     if suffixes and suffixes[-1] in COMPRESSIONS:
         suffixes.pop()
     if is_table_folder(path) or (suffixes and suffixes[-1] in _PARQUET):
-        return read_parquet(path)
+        return read_parquet(path, limit, seed)
     if suffixes and suffixes[-1] in DELIMITED:
-        return read_csv(path)
+        frame = read_csv(path)
+        return frame.iloc[limited_rows(len(frame), limit, seed)]
     raise SynthgenError(
         f"{path}: cannot tell the format of a table from {Path(path).suffix!r}; expected .parquet or one of "
         f"{', '.join(DELIMITED)}, which may be compressed ({', '.join(COMPRESSIONS)})"

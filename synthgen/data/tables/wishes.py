@@ -8,15 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
-from synthgen.data.tables.constraints.kinds import Constraint, read_constraint
+from synthgen.data.tables.constraints.constraint import Constraint
+from synthgen.data.tables.constraints.kinds import read_constraint
 from synthgen.data.tables.invented import FORMATS, check_locale
 from synthgen.data.tables.ranges import limits_of, with_range
 from synthgen.errors import SynthgenError, nearest
 from synthgen.layout import Column, Kind, TableSchema
 
-__all__ = ["DROP", "Wishes", "entry_text", "read_constraints", "read_schema", "schema_text"]
+__all__ = ["DROP", "Wishes", "entry_text", "plain", "read_constraints", "read_schema", "schema_text"]
 
 #: The kind of a column that is not learned.
 DROP = "drop"
@@ -30,7 +32,7 @@ class Wishes:
     """What a schema file says.
 
     Attributes:
-        where: The file, for messages.
+        where: The file, or "schema", for messages.
         target: The column that a downstream model would predict, if the file names one.
         columns: By name, some of `kind`, `decimals`, `range`, `format` and `locale`.
         sensitive: Columns whose groups shall be treated as in the real data.
@@ -44,19 +46,17 @@ class Wishes:
     constraints: tuple[Constraint, ...] = ()
 
 
-def read_schema(path: str | Path) -> Wishes:
-    """Reads a schema file. Columns that it does not name are left to inference.
+def read_schema(said: str | Path | Mapping[str, Any]) -> Wishes:
+    """Reads a schema file, or what one says. Columns that it does not name are left to inference.
+
+    Args:
+        said: The path of the file, or in Python a mapping with the file's keys: `{"columns": {"age": {"range": [0,
+            120]}}, "constraints": [{"unique": "id"}]}`.
 
     Raises:
         SynthgenError: The file, the column and the key that is at fault, and the nearest valid word.
     """
-    file = Path(path)
-    if not file.is_file():
-        raise SynthgenError(f"{file}: no such schema file; synthgen inspect writes one")
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SynthgenError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
+    file, content = ("schema", plain(said)) if isinstance(said, Mapping) else _loaded(Path(said))
     if not isinstance(content, dict):
         raise SynthgenError(f"{file}: found {type(content).__name__}, expected `columns:` with a line a column")
     for key in content:
@@ -78,8 +78,8 @@ def read_schema(path: str | Path) -> Wishes:
     if len(targets) > 1:
         raise SynthgenError(f"{file}: role: found two targets, {targets[0]!r} and {targets[1]!r}, expected one")
     sensitive = tuple(name for name, role in roles.items() if role == "sensitive")
-    constraints = read_constraints(content.get("constraints") or [], str(file))
-    return Wishes(str(file), targets[0] if targets else None, read, sensitive, constraints)
+    constraints = read_constraints(content.get("constraints") or [], file)
+    return Wishes(file, targets[0] if targets else None, read, sensitive, constraints)
 
 
 def read_constraints(entries: Any, where: str) -> tuple[Constraint, ...]:
@@ -91,6 +91,21 @@ def read_constraints(entries: Any, where: str) -> tuple[Constraint, ...]:
     if not isinstance(entries, list | tuple):
         raise SynthgenError(f"{where}: constraints: found {entries!r}, expected a list, as `- unique: id`")
     return tuple(read_constraint(entry, f"{where}: constraints: entry {i}") for i, entry in enumerate(entries, 1))
+
+
+def plain(said: Any) -> Any:
+    """What a person wrote in Python as a file would have it: dicts, lists, text and numbers.
+
+    >>> plain({"age": (np.int64(0), 120), "day": [datetime.date(2020, 1, 31), None]})
+    {'age': [0, 120], 'day': ['2020-01-31', None]}
+    """
+    if isinstance(said, Mapping):
+        return {key: plain(value) for key, value in said.items()}
+    if isinstance(said, list | tuple):
+        return [plain(value) for value in said]
+    if isinstance(said, datetime.date):
+        return said.isoformat()
+    return said.item() if isinstance(said, np.generic) else said
 
 
 def schema_text(schema: TableSchema, left_out: Mapping[str, str], offered: Sequence[Mapping[str, Any]] = ()) -> str:
@@ -106,8 +121,15 @@ def schema_text(schema: TableSchema, left_out: Mapping[str, str], offered: Seque
         f"# kind: {', '.join([*Kind, DROP])}; role: {', '.join(_ROLES)}.",
         "columns:",
     ]
+    people = [column for column in schema if column.kind is Kind.PERSONAL]
+    if people:
+        lines.insert(
+            -1,
+            "# locale: language and country of what is invented, such as de_DE. Columns that name none have the first "
+            "one's.",
+        )
     for column in schema:
-        lines.append(f"  {_yaml(column.name)}: {_yaml(_described(column, column.name == schema.target))}")
+        lines.append(f"  {_yaml(column.name)}: {_yaml(_described(column, schema.target, people))}")
     lines += [f"  {_yaml(name)}: {_yaml({'kind': DROP})}  # {reason}" for name, reason in left_out.items()]
     if not offered:
         return "\n".join([*lines, "constraints: []", ""])
@@ -118,6 +140,16 @@ def schema_text(schema: TableSchema, left_out: Mapping[str, str], offered: Seque
 def entry_text(entry: Mapping[str, Any]) -> str:
     """A constraint as one line of a schema file."""
     return _yaml(dict(entry)).removeprefix("{").removesuffix("}")
+
+
+def _loaded(file: Path) -> tuple[str, Any]:
+    """The name of a schema file and what it holds."""
+    if not file.is_file():
+        raise SynthgenError(f"{file}: no such schema file; synthgen inspect writes one")
+    try:
+        return str(file), yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SynthgenError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
 
 
 def _checked(said: dict[str, Any], where: str) -> dict[str, Any]:
@@ -161,16 +193,18 @@ def _limits(said: Any, where: str) -> list[Any]:
     return ends
 
 
-def _described(column: Column, is_target: bool) -> dict[str, Any]:
+def _described(column: Column, target: str | None, people: Sequence[Column]) -> dict[str, Any]:
     said: dict[str, Any] = {"kind": str(column.kind)}
-    if is_target:
+    if column.name == target:
         said["role"] = "target"
     if column.kind is Kind.NUMERICAL:
         if column.decimals is not None:
             said["decimals"] = column.decimals
         said["range"] = limits_of(column)
     elif column.kind is Kind.PERSONAL:
-        said |= {"format": column.format, "locale": column.locale}
+        said["format"] = column.format
+        if column is people[0] or column.locale != people[0].locale:  # the first one's holds for those that name none
+            said["locale"] = column.locale
     elif column.kind.moment or column.kind is Kind.DURATION:
         said |= {} if column.format is None else {"format": column.format}
         limits = limits_of(column)

@@ -17,9 +17,10 @@ from synthgen.metrics.table.columns import as_written, checked, value_codes
 from synthgen.metrics.table.distances import RowEmbedding
 from synthgen.metrics.table.scores import with_spread
 
-__all__ = ["ClosestRecords", "closest_records", "copied_rows"]
+__all__ = ["ClosestRecords", "closest_records", "copied_rows", "not_held_out"]
 
 RESAMPLES = 100
+OVERLAP = 0.1  # share of holdout rows beyond chance from which they are said to be training rows
 FEWEST = 8  # real rows that the first of the nested tests looks at
 
 
@@ -157,14 +158,34 @@ def copied_rows(train: pd.DataFrame, other: pd.DataFrame) -> Estimate:
             )
     if not len(other):
         raise SynthgenError("the compared table has no rows")
-    # Codes mean the same on both sides, so rows are equal where their codes are; a 64-bit hash stands for the row.
+    known, asked = _hashes(train, other)
+    _, equal = np.unique(asked, return_inverse=True)
+    return clustered_proportion(np.isin(asked, known), equal)
+
+
+def not_held_out(train: pd.DataFrame, holdout: pd.DataFrame) -> float:
+    """Share of holdout rows that are training rows, in [0, 1], if that is more than an honest split gives; else 0.
+
+    Where rows were put into training and into the holdout independently of what they are, a holdout row is equal to
+    some training row as often as a training row is equal to another one. More is by far too much where the intervals of
+    these two shares lie `OVERLAP` apart, or both tables are the same rows. Equality is that of `copied_rows`.
+    """
+    known, asked = _hashes(train, holdout)
+    names, equal, counts = np.unique(known, return_inverse=True, return_counts=True)
+    again = clustered_proportion(counts[equal] > 1, equal)
+    _, alike = np.unique(asked, return_inverse=True)
+    found = clustered_proportion(np.isin(asked, names), alike)
+    same = len(known) == len(asked) and np.array_equal(np.sort(known), np.sort(asked))
+    return found.value if same or found.low > again.high + OVERLAP else 0.0
+
+
+def _hashes(train: pd.DataFrame, other: pd.DataFrame) -> list[NDArray[Any]]:
+    """For each table (rows,) a 64-bit hash that stands for the row: codes mean the same on both sides."""
     aligned = [_aligned(train[name], other[name]) for name in train.columns]
-    hashes = [
+    return [
         pd.util.hash_pandas_object(pd.DataFrame(dict(enumerate(side))), index=False).to_numpy()
         for side in zip(*aligned)
     ]
-    _, equal = np.unique(hashes[1], return_inverse=True)
-    return clustered_proportion(np.isin(hashes[1], hashes[0]), equal)
 
 
 def _sample(frame: pd.DataFrame, rows: int, random: np.random.Generator) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from synthgen.layout import ImageLayout
 from synthgen.models.adversarial import ADVERSARIAL_LOSSES, AdversarialStage, r1_penalty
 from synthgen.models.base import Model
 from synthgen.models.image.diffaugment import AUGMENTATIONS, diff_augment
-from synthgen.models.image.encoding import from_pixels, sampled_label, to_pixels
+from synthgen.models.image.encoding import from_pixels, sampled_label, to_batch
 from synthgen.models.stages import EMA, Batch, Optimization, StepContext
 
 __all__ = ["DCGAN"]
@@ -90,8 +90,7 @@ class DCGAN(Model):
             generator: Source of latents and free labels.
         """
         label = sampled_label(self.layout, size, condition, generator)
-        pixels = to_pixels(_generated(self.stages[0].trained, size, label, generator))
-        return {"image": pixels} if label is None else {"image": pixels, "label": label}
+        return to_batch(_generated(self.stages[0].trained, size, label, generator), label)
 
     def _generate(self, generator: nn.Module, batch: Batch, context: StepContext) -> Batch:
         # Labels of generated images are those of the batch: a draw of the training distribution as good as any.

@@ -6,13 +6,11 @@ from typing import Any, ClassVar, cast
 import torch
 from torch import Tensor, nn
 
+from synthgen.diffusion.edm import EDMDiffusion
 from synthgen.diffusion.preconditioning import edm_loss, edm_preconditioning
-from synthgen.diffusion.samplers import SAMPLERS
-from synthgen.diffusion.schedules import karras_sigmas, lognormal_sigmas
-from synthgen.errors import SynthgenError, nearest
 from synthgen.layout import ImageLayout
 from synthgen.models.base import Model
-from synthgen.models.image.encoding import from_pixels, sampled_label, to_pixels
+from synthgen.models.image.encoding import from_pixels, sampled_label, to_batch
 from synthgen.models.stages import EMA, Batch, GradientStage, Optimization
 
 __all__ = ["EDM"]
@@ -41,7 +39,8 @@ class EDM(Model):
             2022).
 
     Raises:
-        SynthgenError: A noise level, its spread or spacing, or the number of steps is out of range.
+        SynthgenError: A noise level, its spread or spacing, or the number of steps is out of range, or a sampler that
+            does not exist.
     """
 
     conditioning = "exact"
@@ -67,21 +66,9 @@ class EDM(Model):
         backbone = network(channels=layout.channels, classes=layout.classes, size=max(layout.height, layout.width))
         denoiser = ImageDenoiser(backbone, layout.sigma_data)
         super().__init__([GradientStage(denoiser, self._loss, optimization, ema)])
-        positive = {"noise_std": noise_std, "sigma_min": sigma_min, "rho": rho, "steps": steps}
-        for name, value in positive.items():
-            if not value > 0:
-                raise SynthgenError(f"{name}: found {value}, expected more than 0")
-        if not sigma_max > sigma_min:
-            raise SynthgenError(f"sigma_max: found {sigma_max}, expected more than sigma_min={sigma_min}")
         self.layout = layout
-        self.noise_mean = noise_mean
-        self.noise_std = noise_std
+        self.diffusion = EDMDiffusion(noise_mean, noise_std, sigma_min, sigma_max, rho, sampler, steps)
         self.label_dropout = label_dropout
-        self.sigma_min = sigma_min
-        self.sigma_max = sigma_max
-        self.rho = rho
-        self.sampler = sampler
-        self.steps = steps
         self.guidance = guidance
 
     def sample_block(
@@ -105,11 +92,8 @@ class EDM(Model):
             guidance: Another strength of guidance.
 
         Raises:
-            SynthgenError: A sampler that does not exist.
+            SynthgenError: A sampler that does not exist, or fewer steps than one.
         """
-        sampler = sampler or self.sampler
-        if sampler not in SAMPLERS:
-            raise SynthgenError(f"sampler: unknown {sampler!r}: {nearest(sampler, SAMPLERS, what='samplers are')}")
         guidance = self.guidance if guidance is None else guidance
         denoiser = cast(ImageDenoiser, self.stages[0].trained)
         label = sampled_label(self.layout, size, condition, generator)
@@ -122,23 +106,18 @@ class EDM(Model):
             free = denoiser(x, sigma, None)
             return free + guidance * (denoised - free)
 
-        sigmas = karras_sigmas(steps or self.steps, self.sigma_min, self.sigma_max, self.rho, generator.device)
-        noise = torch.randn(size, *self.layout.shape, generator=generator, device=generator.device)
-        image = SAMPLERS[sampler](denoise, sigmas[0] * noise, sigmas)
-        pixels = to_pixels(image)
-        return {"image": pixels} if label is None else {"image": pixels, "label": label}
+        image = self.diffusion.sample(denoise, (size, *self.layout.shape), generator, sampler, steps)
+        return to_batch(image, label)
 
     def _loss(self, denoiser: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
         clean = from_pixels(batch["image"])
-        sigma = lognormal_sigmas(len(clean), self.noise_mean, self.noise_std, generator)
-        noise = torch.randn(clean.shape, generator=generator, device=clean.device)
+        noisy, sigma = self.diffusion.noisy(clean, generator)
         label = batch.get("label")
         if label is not None:
             hidden = torch.rand(len(clean), generator=generator, device=clean.device) < self.label_dropout
             label = label.long().masked_fill(hidden, self.layout.classes)
-        wide = sigma[:, None, None, None]
-        denoised = denoiser(clean + wide * noise, sigma, label)
-        return edm_loss(denoised, clean, wide, self.layout.sigma_data).mean()
+        denoised = denoiser(noisy, sigma, label)
+        return edm_loss(denoised, clean, sigma[:, None, None, None], self.layout.sigma_data).mean()
 
 
 class ImageDenoiser(nn.Module):

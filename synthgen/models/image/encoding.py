@@ -1,4 +1,4 @@
-"""What image models share: how pixels become numbers and numbers pixels, and which class a sample is of."""
+"""What image models share: how pixels become numbers and numbers samples, and which class a sample is of."""
 
 import torch
 from torch import Tensor
@@ -6,7 +6,7 @@ from torch import Tensor
 from synthgen.layout import ImageLayout
 from synthgen.models.stages import Batch
 
-__all__ = ["from_pixels", "sampled_label", "to_pixels"]
+__all__ = ["from_pixels", "sampled_label", "to_batch"]
 
 
 def from_pixels(pixels: Tensor) -> Tensor:
@@ -14,9 +14,16 @@ def from_pixels(pixels: Tensor) -> Tensor:
     return pixels.float() / 127.5 - 1
 
 
-def to_pixels(image: Tensor) -> Tensor:
-    """Floats, 0 to 255 in steps from −1 to 1, to the nearest uint8 grey levels; what lies beyond is cut off."""
-    return ((image.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+def to_batch(image: Tensor, label: Tensor | None) -> Batch:
+    """Samples as the codec encodes them.
+
+    Args:
+        image: Floats, 0 to 255 in steps from −1 to 1; they become the nearest uint8 grey levels, and what lies beyond
+            is cut off.
+        label: (samples,) their classes; None where images carry none.
+    """
+    pixels = ((image.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return {"image": pixels} if label is None else {"image": pixels, "label": label}
 
 
 def sampled_label(layout: ImageLayout, size: int, condition: Batch | None, generator: torch.Generator) -> Tensor | None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from synthgen.errors import SynthgenError, nearest
 from synthgen.layout import ImageLayout
 from synthgen.models.base import Model, bf16_pays
-from synthgen.models.image.encoding import from_pixels, sampled_label, to_pixels
+from synthgen.models.image.encoding import from_pixels, sampled_label, to_batch
 from synthgen.models.stages import EMA, Batch, GradientStage, Optimization
 from synthgen.models.variational import (
     bernoulli_nll,
@@ -93,8 +93,7 @@ class VAE(Model):
         label = sampled_label(self.layout, size, condition, generator)
         latent = torch.randn(size, self.latent, generator=generator, device=generator.device)
         networks = cast(ImageVAE, self.stages[0].trained)
-        pixels = to_pixels(self.likelihood.middle(networks.decoder(latent, label)))
-        return {"image": pixels} if label is None else {"image": pixels, "label": label}
+        return to_batch(self.likelihood.middle(networks.decoder(latent, label)), label)
 
     @torch.inference_mode()
     def bits_per_dim(self, images: Batch, seed: int = 0) -> Tensor:

@@ -5,8 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from synthgen.errors import SynthgenError
-from synthgen.models.keeping import Acceptance
+from synthgen.models.keeping import Acceptance, Unmet
 from synthgen.models.stages import Batch
 
 __all__ = ["by_rejection"]
@@ -23,12 +22,12 @@ def by_rejection(draw: Callable[[Batch], Batch], condition: Batch, count: Accept
 
     Args:
         draw: Takes a condition and returns as many rows as that has; the condition is a hint, which it may ignore.
-        condition: `numerical`, `categorical`, `numerical_known` and `categorical_known` of all rows, and `wanted`,
-            which of them must be met; others may be, or not.
+        condition: `numerical`, `categorical`, `numerical_known` and `categorical_known` of all rows, `wanted`, which of
+            them must be met, where others may be, or not, and `row`, for which row of all that are asked for.
         count: Counts what was drawn and accepted.
 
     Raises:
-        SynthgenError: Some wanted rows were not met in 200 draws of a whole block; the message gives the rate.
+        Unmet: Some wanted rows were not met in 200 draws of a whole block; the message gives the rate.
     """
     size, wanted = len(condition["categorical"]), condition["wanted"]
     place = torch.arange(size, device=condition["categorical"].device)
@@ -51,10 +50,11 @@ def by_rejection(draw: Callable[[Batch], Batch], condition: Batch, count: Accept
             known = condition["numerical_known"]
             result["numerical"] = torch.where(known, condition["numerical"], result["numerical"])
             return result
-    missed, of = int(wanted[waiting].sum()), int(wanted.sum())
-    raise SynthgenError(
-        f"condition: {missed} of {of} rows were not met in {count.drawn:,} rows drawn (acceptance rate "
-        f"{count.rate:.2g}); ask for fewer columns or more frequent values, or use model=table/argn"
+    raise Unmet(
+        condition["row"][waiting[wanted[waiting]]].unique().cpu().numpy(),
+        f"condition: {int(wanted[waiting].sum())} of {int(wanted.sum())} rows were not met in {count.drawn:,} rows "
+        f"drawn (acceptance rate {count.rate:.2g}); ask for fewer columns or more frequent values, or use "
+        "model=table/argn",
     )
 
 

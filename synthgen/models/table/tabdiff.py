@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from synthgen.diffusion.masked import draw_masks
 from synthgen.diffusion.preconditioning import edm_loss, edm_preconditioning
-from synthgen.diffusion.schedules import MaskSchedule, PowerMeanSchedule, stratified_uniform
-from synthgen.errors import SynthgenError
+from synthgen.diffusion.schedules import MaskSchedule, PowerMeanSchedule, check_positive, stratified_uniform
 from synthgen.layout import TableLayout
 from synthgen.models.base import Model
 from synthgen.models.stages import EMA, Batch, GradientStage, Optimization
@@ -49,7 +48,7 @@ class TabDiff(Model):
         steps: Steps of sampling, besides one for each discrete variable.
 
     Raises:
-        SynthgenError: `rho` is below `rho_min`, or that is not positive.
+        SynthgenError: A noise level, an exponent or the number of steps is out of range.
     """
 
     conditioning = "approximate"
@@ -66,8 +65,7 @@ class TabDiff(Model):
         rho_min: float = 5.0,
         steps: int = 50,
     ) -> None:
-        if not 0 < rho_min <= rho:
-            raise SynthgenError(f"rho: found {rho} with rho_min={rho_min}, expected 0 < rho_min ≤ rho")
+        check_positive(steps=steps)
         denoiser = TableDenoiser(
             network(layout.numerical, layout.cardinalities),
             PowerMeanSchedule(layout.numerical, sigma_min, sigma_max, rho, rho_min),
@@ -81,10 +79,22 @@ class TabDiff(Model):
     def sample_block(
         self, size: int, condition: Batch | None, generator: torch.Generator, steps: int | None = None, **_: Any
     ) -> Batch:
-        """Rows by the ancestral sampler of both diffusions; see `Model.sample_block`."""
+        """Rows by the ancestral sampler of both diffusions; see `Model.sample_block`.
+
+        Args:
+            size: Number of rows.
+            condition: Cells that are known.
+            generator: Source of all randomness.
+            steps: Another number of steps.
+
+        Raises:
+            SynthgenError: Fewer steps than one.
+        """
+        steps = self.steps if steps is None else steps
+        check_positive(steps=steps)
         denoiser = cast(TableDenoiser, self.stages[0].trained)
         with _thinned(denoiser, generator):
-            return first_hitting_sampler(denoiser, self.layout, size, steps or self.steps, generator, condition)
+            return first_hitting_sampler(denoiser, self.layout, size, steps, generator, condition)
 
 
 @contextmanager

@@ -6,10 +6,9 @@ from typing import Any, ClassVar, cast
 import torch
 from torch import Tensor, nn
 
+from synthgen.diffusion.edm import EDMDiffusion
 from synthgen.diffusion.preconditioning import edm_loss, edm_preconditioning
-from synthgen.diffusion.samplers import SAMPLERS
-from synthgen.diffusion.schedules import karras_sigmas, lognormal_sigmas
-from synthgen.errors import SynthgenError, nearest
+from synthgen.errors import SynthgenError
 from synthgen.layout import TableLayout
 from synthgen.models.base import Model
 from synthgen.models.stages import EMA, Batch, ClosedFormStage, GradientStage, Optimization, Stage
@@ -60,7 +59,8 @@ class TabSyn(Model):
         steps: Its number of steps.
 
     Raises:
-        SynthgenError: A share, a noise level, its spread or spacing, or the number of steps is out of range.
+        SynthgenError: A share, a noise level, its spread or spacing, or the number of steps is out of range, or a
+            sampler that does not exist.
     """
 
     conditioning = "rejection"
@@ -86,11 +86,6 @@ class TabSyn(Model):
     ) -> None:
         if not 0 < share < 1:
             raise SynthgenError(f"share: found {share}, expected more than 0 and less than 1")
-        for name, value in {"noise_std": noise_std, "sigma_min": sigma_min, "rho": rho, "steps": steps}.items():
-            if not value > 0:
-                raise SynthgenError(f"{name}: found {value}, expected more than 0")
-        if not sigma_max > sigma_min:
-            raise SynthgenError(f"sigma_max: found {sigma_max}, expected more than sigma_min={sigma_min}")
         cells = RowCells(layout)
         stages: list[Stage] = [ClosedFormStage(Marginals(()), self._count)]
         if len(cells):  # a table of constants alone has none
@@ -106,13 +101,7 @@ class TabSyn(Model):
         self.layout = layout
         self.cells = cells
         self.beta = beta
-        self.noise_mean = noise_mean
-        self.noise_std = noise_std
-        self.sigma_min = sigma_min
-        self.sigma_max = sigma_max
-        self.rho = rho
-        self.sampler = sampler
-        self.steps = steps
+        self.diffusion = EDMDiffusion(noise_mean, noise_std, sigma_min, sigma_max, rho, sampler, steps)
 
     def sample_block(
         self,
@@ -135,20 +124,12 @@ class TabSyn(Model):
         Raises:
             SynthgenError: A sampler that does not exist, or fewer steps than one.
         """
-        sampler, steps = sampler or self.sampler, self.steps if steps is None else steps
-        if sampler not in SAMPLERS:
-            raise SynthgenError(f"sampler: unknown {sampler!r}: {nearest(sampler, SAMPLERS, what='samplers are')}")
-        if steps < 1:
-            raise SynthgenError(f"steps: found {steps}, expected at least 1")
-        sigmas = karras_sigmas(steps, self.sigma_min, self.sigma_max, self.rho, generator.device)
         if condition is None:
-            return self._draw(size, generator, SAMPLERS[sampler], sigmas)
+            return self._draw(size, generator, sampler, steps)
         assert self.acceptance is not None
-        return by_rejection(
-            lambda _: self._draw(size, generator, SAMPLERS[sampler], sigmas), condition, self.acceptance
-        )
+        return by_rejection(lambda _: self._draw(size, generator, sampler, steps), condition, self.acceptance)
 
-    def _draw(self, size: int, generator: torch.Generator, solve: Callable[..., Tensor], sigmas: Tensor) -> Batch:
+    def _draw(self, size: int, generator: torch.Generator, sampler: str | None, steps: int | None) -> Batch:
         device = generator.device
         values = torch.zeros(size, len(self.cells), dtype=torch.long, device=device)
         numbers = torch.zeros(size, len(self.cells), device=device)
@@ -156,8 +137,9 @@ class TabSyn(Model):
             return self.cells.to_batch(values, numbers)
         coder, scale = self._coder, cast(Standardisation, self.stages[2].trained)
         denoiser = cast(LatentDenoiser, self.stages[3].trained)
-        noise = torch.randn(size, coder.latents, generator=generator, device=device)
-        latents = solve(lambda x, sigma: denoiser(x, sigma.expand(len(x))), sigmas[0] * noise, sigmas)
+        latents = self.diffusion.sample(
+            lambda x, sigma: denoiser(x, sigma.expand(len(x))), (size, coder.latents), generator, sampler, steps
+        )
         logits, means = coder.decode(scale.undo(latents))
         for cells, of_values in logits:
             values[:, cells] = (of_values + gumbel(of_values.shape, generator)).argmax(dim=2).T
@@ -192,10 +174,8 @@ class TabSyn(Model):
 
     def _denoising(self, denoiser: "LatentDenoiser", batch: Batch, generator: torch.Generator) -> Tensor:
         clean = batch["latents"] if "latents" in batch else self._latents(batch)["latents"]
-        sigma = lognormal_sigmas(len(clean), self.noise_mean, self.noise_std, generator)
-        noise = torch.randn(clean.shape, generator=generator, device=clean.device)
-        denoised = denoiser(clean + sigma[:, None] * noise, sigma)
-        return edm_loss(denoised, clean, sigma[:, None], sigma_data=1.0).mean()
+        noisy, sigma = self.diffusion.noisy(clean, generator)
+        return edm_loss(denoiser(noisy, sigma), clean, sigma[:, None], sigma_data=1.0).mean()
 
 
 class Standardisation(nn.Module):

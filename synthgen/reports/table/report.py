@@ -1,5 +1,6 @@
 """The report of a synthetic table."""
 
+import warnings
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -52,7 +53,7 @@ def table_report(
     rows a side; utility, 100,000 rows to learn from and 50,000 to be scored on; privacy, 25,000 real rows a side.
 
     Without a holdout there are no floors, no TRTR and no test of copying; the detector and TSTR then look at training
-    rows, and a note says so.
+    rows, and a note says so. Where the holdout is made of training rows a warning and a note say that.
 
     Args:
         train: Real rows that the generator learned from.
@@ -90,6 +91,8 @@ def table_report(
     if sensitive:
         facts["sensitive"] = ", ".join(sensitive)
     report = Report(f"Synthetic data report: {name}", "table", facts={**facts, "seed": seed})
+    if sides.not_held_out:
+        warnings.warn(sides.not_held_out, stacklevel=2)
     for column in sensitive:
         schema[column]  # an unknown one is told before the work begins
 
@@ -111,7 +114,7 @@ def table_report(
     def conclude() -> None:
         add_findings(report, sides, records[0], predictions, groups)
         add_verdicts(report, sides, target, predictions, records[0], sensitive, groups)
-        report.notes += _notes(holdout is not None, target)
+        report.notes += _notes(sides, target)
 
     def draw() -> None:
         pictures = [columns_section(sides, report.details["columns"])]
@@ -142,9 +145,9 @@ def table_report(
     return report
 
 
-def _notes(held_out: bool, target: str | None) -> list[str]:
-    notes = []
-    if not held_out:
+def _notes(sides: Sides, target: str | None) -> list[str]:
+    notes = [sides.not_held_out] if sides.not_held_out else []
+    if sides.holdout is None:
         notes.append(
             "No holdout was given: figures compare with training rows, there is no real figure to hold them against, "
             "and TRTR and the test of copying are absent. A generator that copies its training rows looks best here."

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from synthgen.layout import TableSchema
+from synthgen.metrics.table.privacy import not_held_out
 
 __all__ = ["Sides"]
 
@@ -59,6 +60,17 @@ class Sides:
     def known(self) -> pd.DataFrame:
         """So many training rows."""
         return self._rows(self.train)
+
+    @cached_property
+    def not_held_out(self) -> str:
+        """What is to be said where the holdout is made of training rows; else empty."""
+        share = 0.0 if self.holdout is None else not_held_out(self.train, self.holdout)
+        if not share:
+            return ""
+        return (
+            f"The holdout was not held out: {100 * share:.0f} % of its rows are rows of the real table, far more than "
+            "by chance. Floors, utility and all figures of privacy then say nothing; give rows that training never saw."
+        )
 
     def independent(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Training and holdout rows that were put there independently of each other: one row of each entity."""

@@ -116,6 +116,8 @@ def _privacy(report: Report, sides: Sides, records: ClosestRecords | None) -> Ve
             "how many would be so by chance."
         )
         return Verdict("privacy", "unknown", text)
+    if sides.not_held_out:
+        return Verdict("privacy", "unknown", sides.not_held_out)
     copies = (
         f"{copied.shown()} of synthetic rows are exact copies, beside {copied.beside()} of rows that training has "
         "not seen"

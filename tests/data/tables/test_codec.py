@@ -329,6 +329,50 @@ def test_missing_asks_for_a_missing_cell(people):
     assert decoded["town"].isna().all()
 
 
+@pytest.mark.parametrize("nothing", [None, np.nan, pd.NA, pd.NaT])
+def test_nothing_as_the_value_of_all_rows_asks_for_a_missing_cell(people, nothing):
+    codec = fitted(people)
+    condition = {"pay": nothing, "town": nothing}
+    decoded = codec.decode(codec.encode_condition(condition, 2), given=codec.given(condition, 2))
+    assert decoded[["pay", "town"]].isna().all(axis=None)
+    with pytest.raises(SynthgenError, match=r"condition age: asks for a missing cell, but .* leave the column out"):
+        codec.encode_condition({"age": nothing}, 2)
+
+
+def test_cells_of_rows_are_encoded_as_those_of_all_rows_are(people):
+    codec = fitted(people)
+    rows = people.iloc[10:60].reset_index(drop=True)
+    together = codec.encode_condition(rows, 50)
+    for i in range(50):
+        alone = codec.encode_condition(rows.iloc[i].dropna().to_dict(), 1)
+        for name, tensor in together.items():
+            assert torch.equal(tensor[i], alone[name][0]), (name, i)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (
+            {"town": ["Bonn", "Kölm", None, "Kölm"]},
+            r"condition town \(rows 2, 4\): training never saw 'Kölm'; did you mean",
+        ),
+        ({"age": [20.0, 30.0, np.nan, 900.0]}, r"condition age \(row 4\): 900 is outside"),
+        ({"age": ["old"] * 4}, r"condition age \(rows 1, 2, 3 and 1 more\): found 'old', expected a number"),
+        ({"pay": ["2000", "3000", "much", None]}, r"condition pay \(row 3\): found 'much', expected a number"),
+        ({"rooms": [1, 2, 3, [4]]}, r"condition rooms \(row 4\): found \[4\], expected one value"),
+        ({"rooms": [1, 2, 3, MISSING]}, r"condition rooms \(row 4\): asks for a missing cell"),
+    ],
+)
+def test_rows_of_a_condition_that_are_at_fault_are_named(people, rows, message):
+    frame = pd.DataFrame(rows)
+    with pytest.raises(SynthgenError, match=message):
+        fitted(people).encode_condition(frame, 4)
+    part = frame.iloc[1:]  # its rows are still those of the table
+    if "rows 1" not in message:
+        with pytest.raises(SynthgenError, match=message):
+            fitted(people).encode_condition(part, 3)
+
+
 def test_a_constant_column_may_be_asked_for_as_it_is(people):
     condition = fitted(people).encode_condition({"country": "here"}, 2)
     assert not condition["categorical_known"].any()

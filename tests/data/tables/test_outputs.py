@@ -104,3 +104,23 @@ def test_later_parts_of_a_choice_may_have_more_values_than_the_first(tmp_path, f
     read = pd.read_parquet(tmp_path / "rows.parquet")
     pd.testing.assert_frame_equal(read.astype(object), whole.astype(object), check_dtype=False)
     assert read["c"].dtype == "category"
+
+
+@pytest.mark.parametrize(
+    ("values", "first", "written"),
+    [
+        (["a", 1, 2.5], ["a", "a"], ["a", "1", "2.5"]),
+        (["a", 1, 2.5], [1, None], ["a", "1", "2.5"]),
+        ([1, 2.5], [1, 1], [1.0, 2.5]),
+        ([True, "no"], [True, None], ["True", "no"]),
+    ],
+)
+def test_a_column_of_words_and_numbers_is_one_type_whatever_its_first_part_has(tmp_path, values, first, written):
+    schema = infer_schema(pd.DataFrame({"x": pd.Series(values * 10, dtype=object), "y": range(10 * len(values))}))
+    parts = [pd.DataFrame({"x": pd.Series(cells, dtype=object), "y": range(len(cells))}) for cells in (first, values)]
+    with table_writer(str(tmp_path / "rows.parquet"), schema) as write:
+        for part in parts:
+            write(part)
+    read = pd.read_parquet(tmp_path / "rows.parquet")["x"]
+    assert read.iloc[len(first) :].tolist() == written
+    assert read.iloc[: len(first)].isna().tolist() == [cell is None for cell in first]

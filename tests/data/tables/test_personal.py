@@ -265,7 +265,15 @@ def test_a_schema_file_says_what_it_is_and_where(tmp_path):
     schema = wished(tmp_path, text, frame)
     assert [column.format for column in schema] == ["last_name", "email", "company", None]
     assert [column.locale for column in schema] == ["de_DE", "de_DE", "de_DE", None], "one that is said holds for all"
-    assert wished(tmp_path, schema_text(schema, {}), frame) == schema
+    written = schema_text(schema, {})
+    assert wished(tmp_path, written, frame) == schema
+    assert "# locale: language and country of what is invented" in written
+    assert written.count("locale: de_DE") == 1
+    french = wished(tmp_path, written.replace("locale: de_DE", "locale: fr_FR"), frame)
+    assert [column.locale for column in french] == ["fr_FR", "fr_FR", "fr_FR", None], (
+        "one line is all there is to change"
+    )
+    assert "locale" not in schema_text(infer_schema(frame[["n"]]), {})
     assert infer_schema(frame)["mail"].locale == "en_US"
 
 

@@ -1,5 +1,7 @@
 """schema.yaml: what a person says of columns is obeyed, and what cannot be is told by file, column and key."""
 
+import datetime
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -131,6 +133,33 @@ def test_a_data_module_obeys_the_file_and_its_name_changes_with_what_it_says(peo
 def test_a_mistake_is_told_by_file_column_and_key(people, said, text, message):
     with pytest.raises(SynthgenError, match=message):
         infer_schema(people, wanted=read_schema(said(text)))
+
+
+def test_a_mapping_says_what_a_file_says(people, said):
+    file = read_schema(said("columns: {age: {range: [0, 120]}, code: categorical, sex: {role: target}}"))
+    mapping = read_schema(
+        {"columns": {"age": {"range": (np.int64(0), 120)}, "code": "categorical", "sex": {"role": "target"}}}
+    )
+    assert mapping.columns == file.columns
+    assert infer_schema(people, wanted=mapping) == infer_schema(people, wanted=file)
+    seen = datetime.date(2019, 1, 1), pd.Timestamp("2030-01-01")
+    assert read_schema({"columns": {"since": {"range": seen}}}).columns["since"] == {
+        "range": ["2019-01-01", "2030-01-01T00:00:00"]
+    }
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        ({"columns": {"age": {"knid": "date"}}}, "^schema: column 'age': key 'knid': did you mean 'kind'"),
+        ({"columns": {"agee": "numerical"}}, "^schema: column 'agee': did you mean 'age'"),
+        ({"age": "numerical"}, "^schema: key 'age': choose from 'columns', 'constraints'"),
+        ({"constraints": [{"uniqe": "age"}]}, "^schema: constraints: entry 1: kind 'uniqe': did you mean 'unique'"),
+    ],
+)
+def test_a_mistake_in_a_mapping_is_told_likewise(people, mapping, message):
+    with pytest.raises(SynthgenError, match=message):
+        infer_schema(people, wanted=read_schema(mapping))
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path):

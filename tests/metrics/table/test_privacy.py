@@ -8,7 +8,7 @@ from scipy import stats
 
 from synthgen.errors import SynthgenError
 from synthgen.metrics.intervals import proportion
-from synthgen.metrics.table.privacy import closest_records, copied_rows
+from synthgen.metrics.table.privacy import closest_records, copied_rows, not_held_out
 from tests.tables import people, schema_of
 
 
@@ -18,6 +18,21 @@ def test_share_of_rows_that_occur_in_training():
     assert copied_rows(train, fresh).value == 0
     assert copied_rows(train, other) == proportion(100, 400)
     assert copied_rows(train, train.sample(frac=1, random_state=0)).value == 1
+
+
+@pytest.mark.parametrize("repeats", [1, 2, 20])
+def test_an_honest_split_is_held_out_however_much_rows_repeat(repeats):
+    rng = np.random.default_rng(repeats)
+    rows = pd.DataFrame({"x": rng.normal(size=2000 // repeats), "c": rng.choice(["a", "b"], 2000 // repeats)})
+    rows = pd.concat([rows] * repeats).sample(frac=1, random_state=0)
+    train, holdout = rows[:1800], rows[1800:]
+    assert not_held_out(train, holdout) == 0
+    assert not_held_out(train[["c"]], holdout[["c"]]) == 0
+    assert not_held_out(train, train.sample(frac=1, random_state=1)) == 1
+    if repeats == 1:
+        assert not_held_out(train, train.sample(15, random_state=1)) == 1
+        assert not_held_out(train, pd.concat([train[:50], holdout[:150]])) == 0.25
+        assert not_held_out(train, pd.concat([train[:2], holdout])) == 0
 
 
 def test_rows_are_equal_by_value_not_by_how_they_are_stored():

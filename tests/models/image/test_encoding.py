@@ -1,7 +1,7 @@
 import torch
 
 from synthgen.layout import ImageLayout
-from synthgen.models.image.encoding import from_pixels, sampled_label, to_pixels
+from synthgen.models.image.encoding import from_pixels, sampled_label, to_batch
 
 
 def seeded():
@@ -10,9 +10,9 @@ def seeded():
 
 def test_every_grey_level_comes_back_and_what_lies_beyond_is_cut_off():
     levels = torch.arange(256, dtype=torch.uint8)
-    assert torch.equal(to_pixels(from_pixels(levels)), levels)
+    assert torch.equal(to_batch(from_pixels(levels), None)["image"], levels)
     assert from_pixels(levels).aminmax() == (-1, 1)
-    assert to_pixels(torch.tensor([-3.0, 7.0])).tolist() == [0, 255]
+    assert to_batch(torch.tensor([-3.0, 7.0]), None)["image"].tolist() == [0, 255]
 
 
 def test_free_labels_follow_the_shares_and_wanted_ones_are_kept():

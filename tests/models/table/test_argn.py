@@ -16,7 +16,7 @@ from synthgen.errors import SynthgenError
 from synthgen.layout import TableLayout
 from synthgen.models.table.argn import cell_nll, draw_orders
 from synthgen.synthesizer import Synthesizer
-from tests.models.table.test_tabdiff import JOINT
+from tests.models.table.toys import JOINT
 
 SMALL = ["network.width=64", "callbacks=none", "trainer=cpu"]
 ATTENTION = ["network=any_order_transformer", "network.width=32", "network.depth=1", "callbacks=none", "trainer=cpu"]
@@ -134,6 +134,33 @@ def test_parts_of_a_missing_date_do_not_count():
     share = synthesizer.sample(20_000)["day"].isna().mean()
     assert probabilities.sum() == pytest.approx(1.0, abs=1e-3)
     assert probabilities.iloc[-1] == pytest.approx(share, abs=0.02)
+
+
+def test_a_row_that_is_never_drawn_has_no_probability_and_it_is_said():
+    random = np.random.default_rng(0)
+    days = pd.Timestamp("2020-01-06") + pd.to_timedelta(
+        7 * random.integers(0, 100, 900) + random.integers(0, 5, 900), "D"
+    )
+    frame = pd.DataFrame(
+        {"word": random.choice(["a", "b"], 900), "day": days, "n": random.integers(0, 9, 900), "one": 1}
+    )
+    synthesizer = untrained_synthesizer(frame)
+    rows = frame.iloc[:8].astype({"n": float}).reset_index(drop=True)
+    wrong = rows.copy()
+    wrong.loc[[1, 5], "word"] = "c", "d"
+    wrong.loc[2, "day"] = pd.Timestamp("2020-02-02")  # a Sunday
+    wrong.loc[3, "n"] = np.nan
+    wrong.loc[4, "one"] = 2
+    with pytest.warns(UserWarning, match="log_prob: .* rows have no probability: column") as warned:
+        logs = synthesizer.log_prob(wrong)
+    said = {str(one.message) for one in warned}
+    assert "log_prob: 2 rows have no probability: column 'word' has 'c', which is never drawn" in said
+    assert len(said) == 4
+    assert np.isneginf(logs).tolist() == [False, True, True, True, True, True, False, False]
+    possible = logs[~np.isneginf(logs)]
+    np.testing.assert_allclose(possible, synthesizer.log_prob(rows)[possible.index], atol=1e-5)
+    with pytest.warns(UserWarning, match="column 'word' has 'z'"):
+        assert np.isneginf(synthesizer.log_prob(rows.assign(word="z"))).all()
 
 
 def test_a_model_without_probabilities_says_so():

@@ -1,4 +1,3 @@
-import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -8,7 +7,7 @@ from synthgen.errors import SynthgenError
 from synthgen.layout import TableLayout
 from synthgen.models.table.ctgan import RowsByCode
 from synthgen.models.table.features import RowFeatures
-from tests.models.table.test_tabdiff import JOINT
+from tests.models.table.toys import check_joint, check_number, two_words_and_a_number
 
 TINY = ["network.widths=[32,32]", "model.latent=8", "callbacks=none", "trainer=cpu"]
 QUICK = [
@@ -28,27 +27,16 @@ def seeded(seed=0):
 
 @pytest.fixture(scope="module")
 def fitted():
-    rng = np.random.default_rng(0)
-    cell = rng.choice(6, size=6000, p=JOINT.ravel())
-    a, b = cell // 3, cell % 3
-    frame = pd.DataFrame(
-        {"a": np.array(["low", "high"])[a], "b": np.array(list("pqr"))[b], "x": rng.normal(3.0 * a, 1.0)}
-    )
+    frame = two_words_and_a_number()
     return synthgen.fit(frame, "table/ctgan", max_samples=250_000, batch_size=200, overrides=QUICK)
 
 
 def test_the_joint_of_two_categories_is_learned(fitted):
-    fake = fitted.sample(8000)
-    learned = pd.crosstab(fake["a"], fake["b"], normalize=True).loc[["low", "high"], list("pqr")].to_numpy()
-    assert np.abs(learned - JOINT).sum() / 2 < 0.18
+    check_joint(fitted, within=0.18)
 
 
 def test_a_number_follows_its_category(fitted):
-    fake = fitted.sample(8000)
-    for word, mean in (("low", 0.0), ("high", 3.0)):
-        x = fake.loc[fake["a"] == word, "x"]
-        assert abs(x.mean() - mean) < 0.5
-        assert 0.7 < x.std() < 1.7
+    check_number(fitted, mean_within=0.5, std=(0.7, 1.7))
 
 
 def test_conditions_are_met_by_rejection_and_the_rate_is_counted(fitted):

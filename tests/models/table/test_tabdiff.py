@@ -8,22 +8,19 @@ from torch import nn
 
 import synthgen
 from synthgen.diffusion.schedules import MaskSchedule, PowerMeanSchedule
+from synthgen.errors import SynthgenError
 from synthgen.layout import TableLayout
-from synthgen.models.table.tabdiff import TableDenoiser, first_hitting_sampler, tabdiff_loss
+from synthgen.models.stages import EMA, Optimization
+from synthgen.models.table.tabdiff import TabDiff, TableDenoiser, first_hitting_sampler, tabdiff_loss
 from synthgen.networks.ragged import RaggedLogits
-
-JOINT = np.array([[0.30, 0.10, 0.05], [0.02, 0.08, 0.45]])
+from synthgen.networks.table_mlp import TableMLP
+from tests.models.table.toys import JOINT, check_joint, check_number, two_words_and_a_number
 
 
 @pytest.fixture(scope="module")
 def fitted():
-    rng = np.random.default_rng(0)
-    cell = rng.choice(6, size=6000, p=JOINT.ravel())
-    a, b = cell // 3, cell % 3
-    x = rng.normal(3.0 * a, 1.0)
-    frame = pd.DataFrame({"a": np.array(["low", "high"])[a], "b": np.array(list("pqr"))[b], "x": x})
     return synthgen.fit(
-        frame,
+        two_words_and_a_number(),
         "table/tabdiff",
         max_samples=300_000,
         batch_size=512,
@@ -32,17 +29,11 @@ def fitted():
 
 
 def test_the_joint_of_two_categories_is_learned(fitted):
-    fake = fitted.sample(8000)
-    learned = pd.crosstab(fake["a"], fake["b"], normalize=True).loc[["low", "high"], list("pqr")].to_numpy()
-    assert np.abs(learned - JOINT).sum() / 2 < 0.03
+    check_joint(fitted, within=0.03)
 
 
 def test_a_number_follows_its_category(fitted):
-    fake = fitted.sample(8000)
-    for word, mean in (("low", 0.0), ("high", 3.0)):
-        x = fake.loc[fake["a"] == word, "x"]
-        assert abs(x.mean() - mean) < 0.12
-        assert abs(x.std() - 1.0) < 0.12
+    check_number(fitted, mean_within=0.12, std=(0.88, 1.12))
 
 
 def test_a_condition_gives_the_conditional_distribution(fitted):
@@ -97,9 +88,22 @@ def test_the_loss_of_the_exact_network_is_the_entropy():
     assert float(loss.detach()) == pytest.approx(-(JOINT * np.log(JOINT)).sum(), abs=0.02)
 
 
+def test_settings_that_cannot_be_are_refused():
+    for options, message in (
+        ({"sigma_min": 0.0}, "sigma_min: found 0.0"),
+        ({"sigma_max": 0.001}, "sigma_max: found 0.001"),
+        ({"rho": 4.0}, "rho: found 4.0 with rho_min=5.0"),
+        ({"steps": 0}, "steps: found 0"),
+    ):
+        with pytest.raises(SynthgenError, match=message):
+            TabDiff(TableLayout(1, (2,)), TableMLP, Optimization(), EMA(), **options)
+
+
 def test_sampling_draws_thinned_networks_from_its_own_seed(people):
     overrides = ["network.width=32", "network.depth=1", "model.steps=4", "callbacks=none", "trainer=cpu"]
     synthesizer = synthgen.fit(people, "table/tabdiff", max_samples=4096, batch_size=128, overrides=overrides)
+    with pytest.raises(SynthgenError, match="steps: found 0"):
+        synthesizer.sample(1, steps=0)
     state = torch.get_rng_state()
     fake = synthesizer.sample(50, seed=3)
     assert torch.equal(torch.get_rng_state(), state)

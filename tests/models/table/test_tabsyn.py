@@ -2,8 +2,6 @@
 
 import copy
 
-import numpy as np
-import pandas as pd
 import pytest
 import torch
 from pytorch_lightning import Callback
@@ -21,7 +19,7 @@ from synthgen.networks.cells import CellKind
 from synthgen.networks.table_autoencoder import TableAutoencoder
 from synthgen.networks.table_mlp import TableMLP
 from tests.callbacks.runs import data_for, train
-from tests.models.table.test_tabdiff import JOINT
+from tests.models.table.toys import check_joint, check_number, check_rejection, two_words_and_a_number
 from tests.tiny import Stop, same, weights
 
 KINDS = [CellKind(3), CellKind(2, number=True), CellKind(1, number=True), CellKind(40, ordered=39)]
@@ -29,15 +27,10 @@ KINDS = [CellKind(3), CellKind(2, number=True), CellKind(1, number=True), CellKi
 
 @pytest.fixture(scope="module")
 def fitted():
-    rng = np.random.default_rng(0)
-    cell = rng.choice(6, size=6000, p=JOINT.ravel())
-    a, b = cell // 3, cell % 3
-    x = rng.normal(3.0 * a, 1.0)
-    frame = pd.DataFrame({"a": np.array(["low", "high"])[a], "b": np.array(list("pqr"))[b], "x": x})
     small = ["autoencoder.width=32", "autoencoder.depth=1", "denoiser.width=128", "denoiser.depth=2"]
     overrides = [f"network.{option}" for option in small]
     return synthgen.fit(
-        frame,
+        two_words_and_a_number(),
         "table/tabsyn",
         max_samples=400_000,
         batch_size=256,
@@ -46,25 +39,15 @@ def fitted():
 
 
 def test_the_joint_of_two_categories_is_learned(fitted):
-    fake = fitted.sample(8000)
-    learned = pd.crosstab(fake["a"], fake["b"], normalize=True).loc[["low", "high"], list("pqr")].to_numpy()
-    assert np.abs(learned - JOINT).sum() / 2 < 0.04
+    check_joint(fitted, within=0.04)
 
 
 def test_a_number_follows_its_category(fitted):
-    fake = fitted.sample(8000)
-    for word, mean in (("low", 0.0), ("high", 3.0)):
-        x = fake.loc[fake["a"] == word, "x"]
-        assert abs(x.mean() - mean) < 0.15
-        assert abs(x.std() - 1.0) < 0.15
+    check_number(fitted, mean_within=0.15, std=(0.85, 1.15))
 
 
 def test_conditions_are_met_by_rejection_and_the_rate_is_counted(fitted):
-    fake = fitted.sample(2000, condition={"a": "low", "b": "p"})
-    assert (fake["a"] == "low").all()
-    assert (fake["b"] == "p").all()
-    assert abs(fake["x"].mean()) < 0.2
-    assert fitted.model.acceptance.rate == pytest.approx(JOINT[0, 0], abs=0.05)
+    check_rejection(fitted, rate_within=0.05, mean_within=0.2)
 
 
 def test_samplers_and_their_steps_are_chosen_and_bad_ones_are_refused(fitted):

@@ -1,7 +1,6 @@
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from scipy.stats import multivariate_normal
@@ -11,7 +10,7 @@ import synthgen
 from synthgen.layout import TableLayout
 from synthgen.models.table.features import RowFeatures
 from synthgen.models.table.tvae import RowCoder, row_bound
-from tests.models.table.test_tabdiff import JOINT
+from tests.models.table.toys import check_joint, check_number, check_rejection, two_words_and_a_number
 
 NOISE = 0.5
 # Orthogonal columns, so that the posterior's covariance is diagonal.
@@ -57,35 +56,23 @@ def test_the_bound_is_the_evidence_where_the_posterior_is_exact_and_above_it_els
 
 @pytest.fixture(scope="module")
 def fitted():
-    rng = np.random.default_rng(0)
-    cell = rng.choice(6, size=6000, p=JOINT.ravel())
-    a, b = cell // 3, cell % 3
-    frame = pd.DataFrame(
-        {"a": np.array(["low", "high"])[a], "b": np.array(list("pqr"))[b], "x": rng.normal(3.0 * a, 1.0)}
-    )
     overrides = ["network.widths=[64,64]", "model.latent=8", "callbacks=none", "trainer=cpu"]
-    return synthgen.fit(frame, "table/tvae", max_samples=400_000, batch_size=500, overrides=overrides)
+    return synthgen.fit(
+        two_words_and_a_number(), "table/tvae", max_samples=400_000, batch_size=500, overrides=overrides
+    )
 
 
 def test_the_joint_of_two_categories_is_learned(fitted):
-    fake = fitted.sample(8000)
-    learned = pd.crosstab(fake["a"], fake["b"], normalize=True).loc[["low", "high"], list("pqr")].to_numpy()
-    assert np.abs(learned - JOINT).sum() / 2 < 0.06
+    check_joint(fitted, within=0.06)
 
 
 def test_a_number_follows_its_category(fitted):
-    fake = fitted.sample(8000)
     # Latents between the two modes decode to either word, which blurs what separates them.
-    for word, mean in (("low", 0.0), ("high", 3.0)):
-        assert abs(fake.loc[fake["a"] == word, "x"].mean() - mean) < 0.6
+    check_number(fitted, mean_within=0.6)
 
 
 def test_conditions_are_met_by_rejection_and_the_rate_is_counted(fitted):
-    fake = fitted.sample(3000, condition={"a": "low", "b": "p"})
-    assert (fake["a"] == "low").all()
-    assert (fake["b"] == "p").all()
-    assert abs(fake["x"].mean()) < 0.6
-    assert fitted.model.acceptance.rate == pytest.approx(JOINT[0, 0], abs=0.06)
+    check_rejection(fitted, rate_within=0.06, mean_within=0.6)
 
 
 def test_the_validation_loss_is_the_bound_whatever_weight_training_gives_the_divergence():

@@ -58,6 +58,18 @@ def test_figures_are_those_of_the_metrics_at_the_documented_sizes(tables, report
     assert report["Representation gap (job × married)"] == gap
 
 
+@pytest.mark.parametrize("overlap", [1.0, 0.5])
+def test_a_holdout_of_training_rows_is_said(tables, overlap):
+    train, holdout, synthetic = tables
+    shared = int(300 * overlap)
+    held = pd.concat([train.sample(shared, random_state=0), holdout[shared:]])
+    with pytest.warns(UserWarning, match=r"The holdout was not held out: (100|5\d) % of its rows"):
+        report = table_report(train, held, synthetic, schema_of(train))
+    assert report.notes[0].startswith("The holdout was not held out")
+    assert verdict(report, "privacy").level == "unknown"
+    assert "Floors, utility and all figures of privacy then say nothing" in verdict(report, "privacy").text
+
+
 def test_figures_have_intervals_around_them(report):
     without = {"Density", "Rare categories absent", "Categories covered", "Range covered", "Repeated rows"}
     without |= {"Missing pattern error", "Shape error", "Trend error", "Copying test p", "Rare category error"}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from synthgen.errors import SynthgenError
+from synthgen.errors import SynthgenError, rows_named
 
 __all__ = ["Given"]
 
@@ -19,11 +19,13 @@ class Given:
         cells: By column, (rows,) in its dtype; missing where a cell is free, or is to be missing.
         told: By column, (rows,) which cells are given.
         rows: How many.
+        first: Number, from 0, of the first of them among those that a person sees.
     """
 
     cells: Mapping[str, pd.Series]
     told: Mapping[str, np.ndarray]
     rows: int
+    first: int = 0
 
     @classmethod
     def nothing(cls, rows: int) -> "Given":
@@ -52,12 +54,13 @@ class Given:
         )
 
     def refuse(self, fault: np.ndarray, names: Sequence[str], reason: str) -> None:
-        """Ends with an error of the first row that is at fault.
+        """Ends with an error of the rows that are at fault.
 
         Raises:
-            SynthgenError: Of the row's cells, and the reason.
+            SynthgenError: Of the first one's cells, the rows, and the reason.
         """
         if fault.any():
-            row = int(np.flatnonzero(fault)[0])
-            place = "" if fault.all() else f" (row {row + 1})"
+            rows = np.flatnonzero(fault)
+            row = int(rows[0])
+            place = "" if fault.all() else f" ({rows_named((rows + self.first).tolist())})"
             raise SynthgenError(f"condition {self.text(names, row)}{place}: {reason}")

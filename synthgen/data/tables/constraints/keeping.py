@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
+from synthgen.data.tables.constraints.constraint import Constraint
 from synthgen.data.tables.constraints.given import Given
-from synthgen.data.tables.constraints.kinds import Constraint, Unique
+from synthgen.data.tables.constraints.kinds import Unique
 
 __all__ = ["Decoding", "RowKeeping"]
 

@@ -7,18 +7,11 @@ import numpy as np
 import pandas as pd
 
 from synthgen.data.tables.constraints.combination import Combination
+from synthgen.data.tables.constraints.constraint import Constraint
 from synthgen.data.tables.constraints.gaps import Gaps
 from synthgen.data.tables.constraints.given import Given
-from synthgen.data.tables.constraints.kinds import (
-    Constraint,
-    FixedCombinations,
-    Inequality,
-    NotNull,
-    Range,
-    Sum,
-    Unique,
-    read_constraint,
-)
+from synthgen.data.tables.constraints.kinds import FixedCombinations, NotNull, Unique, read_constraint
+from synthgen.data.tables.constraints.measured import Inequality, Range, Sum
 from synthgen.data.tables.constraints.totals import Totals
 from synthgen.data.tables.constraints.transform import Derived, Near, Transform
 from synthgen.errors import SynthgenError

@@ -121,11 +121,20 @@ class Scale:
     @property
     def lowest(self) -> np.generic:
         """The smallest number of the column, on the fine scale."""
-        low = self.column.minimum if self.column.kind is not Kind.CONSTANT else (*self.column.categories, 0)[0]
-        assert low is not None
+        return self._end(self.column.minimum)
+
+    @property
+    def highest(self) -> np.generic:
+        """The largest number of the column, on the fine scale."""
+        return self._end(self.column.maximum)
+
+    def _end(self, end: float | None) -> np.generic:
+        if self.column.kind is Kind.CONSTANT:
+            end = (*self.column.categories, 0)[0]
+        assert end is not None
         if self.moment:
-            return self._to_fine(np.array([int(low)]))[0]
-        return np.int64(low) if self.whole else np.float64(low)
+            return self._to_fine(np.array([int(end)]))[0]
+        return np.int64(end) if self.whole else np.float64(end)
 
     def _to_fine(self, ticks: np.ndarray) -> np.ndarray:
         if self.unit == self.column.unit:

@@ -92,6 +92,7 @@ class Totals(Transform):
 
     def derived(self, given: Given, uniform: np.ndarray | None) -> dict[str, Derived]:
         """See `Transform.derived`."""
+        self._refuse_beyond(given)
         total_told = given.is_told(self.columns[0])
         if not total_told.any():
             return {}
@@ -118,6 +119,31 @@ class Totals(Transform):
             whole = total_told & (missing | (told.all(axis=0) & holes))
             found[self.rest] = Derived(self._rest_column(np.where(holes, total - added, 0), missing), whole)
         return found
+
+    def _refuse_beyond(self, given: Given) -> None:
+        """Ends where no parts sum to a total within the columns' ranges, which may be wider than what was seen.
+
+        Raises:
+            SynthgenError: The condition, and what the parts and the total come to.
+        """
+        if self.made or not given.count(self.columns).any():
+            return  # where cells are missing the parts say nothing of the total
+        ends = []
+        for name, scale in zip(self.columns, (self._scale, *self._scales)):
+            told = given.is_told(name)
+            cell = scale.read(given.cells[name])[0] if told.any() else np.zeros(given.rows, dtype=self._number)
+            ends.append([np.where(told, cell, end) for end in (scale.lowest, scale.highest)])
+        total, *parts = ends
+        low, high = (self._scale.down(np.sum([part[end] for part in parts], axis=0)) for end in (0, 1))
+        slack = 0 if self._scale.whole else 1e-9 * np.maximum(np.abs(low), np.abs(high))
+        for fault, reach, limit, most in (
+            (low > total[1] + slack, low, total[1], "at least {}, and {!r} to at most {}"),
+            (high < total[0] - slack, high, total[0], "at most {}, and {!r} to at least {}"),
+        ):
+            if fault.any():
+                both = self._scale.write(np.array([reach[fault][0], limit[fault][0]]), np.zeros(2, dtype=bool))
+                said = most.format(both[0], self.columns[0], both[1])
+                given.refuse(fault, self.columns, f"by the constraint `{self._where}` its parts come to {said}")
 
     def state(self) -> dict[str, Any]:
         """See `Transform.state`."""

@@ -53,6 +53,15 @@ def test_ranges_have_fixed_ends_columns_as_ends_and_open_ends():
     assert obeys({"range": {"at": ["08:30", "17:00:00"]}}, at=["08:29", "08:30", "17:01"]) == [False, True, False]
 
 
+@pytest.mark.parametrize("ends", [[99, 18], ["2024-04-30", "2024-01-01"]])
+def test_a_range_whose_ends_are_the_wrong_way_round_is_told(ends):
+    columns = {"age": [20, 30]} if ends == [99, 18] else {"age": pd.to_datetime(["2024-02-01", "2024-03-01"])}
+    with pytest.raises(
+        SynthgenError, match=rf"here: range: age: found \[{ends[0]}, {ends[1]}\], expected \[smallest, la"
+    ):
+        obeys({"range": {"age": ends}}, **columns)
+
+
 def test_sums_hold_up_to_the_decimals_of_the_total():
     assert obeys({"sum": {"t": ["a", "b"]}}, t=[3, 3, 3, NA], a=[1, 1, 1, 1], b=[2, 1, NA, 5]) == [
         True,
@@ -164,7 +173,7 @@ def test_a_file_and_python_say_the_same_and_change_the_name_of_the_data(people, 
     ("constraints", "message"),
     [
         ([{"uniqe": "id"}], "data: constraints: entry 1: kind 'uniqe': did you mean 'unique'"),
-        ({"unique": "id"}, "data: constraints: entry 1: found 'unique', expected one kind of constraint"),
+        ({"unique": "id"}, "data: constraints: found {'unique': 'id'}, expected a list"),
     ],
 )
 def test_a_mistake_in_python_is_told_by_entry(people, constraints, message):

@@ -1,6 +1,7 @@
 """Constraints that are kept by construction: whatever is drawn of the learned columns, rows obey."""
 
 import json
+from contextlib import nullcontext
 
 import numpy as np
 import pandas as pd
@@ -260,6 +261,35 @@ def test_a_range_that_a_person_widened_still_ends_where_the_constraint_says():
     schema = infer_schema(frame, wanted=Wishes(columns={"high": {"range": [0, 200]}}))
     rows = shuffled(TableCodec.fit(frame, schema, 0, constraints), frame)
     assert rows["high"].max() == 99
+
+
+@pytest.mark.parametrize(
+    ("ranges", "condition", "message"),
+    [
+        (
+            {},
+            {"a": 700.0},
+            r"condition a=700.0: by the constraint `sum: .* come to at least 70\d.*, and 't' to at most 39",
+        ),
+        ({}, {"a": 300.0}, None),
+        ({"t": [0, 1000]}, {"t": 900.0, "b": 80.0}, None),
+        (
+            {"t": [0, 1200]},
+            {"t": 1100.0, "b": 80.0},
+            r"condition t=1100.0, b=80.0: .* at most 980.0, and 't' to at least 1100",
+        ),
+        ({"t": [0, 1200]}, {"t": 1150.0}, r"condition t=1150.0: .* at most 1\d\d\d.*, and 't' to at least 1150"),
+    ],
+)
+def test_parts_of_widened_ranges_reach_no_further_than_their_total(ranges, condition, message):
+    rng = np.random.default_rng(0)
+    a, b = rng.uniform(1, 200, (2, ROWS)).round(1)
+    wanted = Wishes(columns={name: {"range": ends} for name, ends in {"a": [0, 900], **ranges}.items()})
+    frame = pd.DataFrame({"t": (a + b).round(1), "a": a, "b": b})
+    constraint = read_constraint({"sum": {"t": ["a", "b"]}}, "here")
+    codec = TableCodec.fit(frame, infer_schema(frame, wanted=wanted), 0, [constraint])
+    with nullcontext() if message is None else pytest.raises(SynthgenError, match=message):
+        codec.encode_condition(condition, 2)
 
 
 @pytest.mark.parametrize("dtype", ["int8", "Int8", "int8[pyarrow]", "uint8[pyarrow]"])

@@ -194,6 +194,20 @@ def test_a_condition_that_hardly_any_row_meets_is_told_with_the_constraint(synth
         synthesizer.sample(5, condition=condition)
 
 
+def test_rows_that_cannot_be_met_are_named_in_parts_of_a_file_too(synthesizer, frame, tmp_path, monkeypatch):
+    asked = frame.loc[:5, ["end", "total"]].astype(object)
+    asked["total"] = np.nan
+    asked.loc[2, ["end", "total"]] = frame["end"].min(), frame["total"].max()
+    asked.loc[4] = asked.loc[2]
+    named = r"condition: rows 3, 5 cannot be met, the first with end=2021-03-01.*, total=.*: leave such rows out, or"
+    with pytest.raises(SynthgenError, match=named):
+        synthesizer.sample(6, condition=asked)
+    monkeypatch.setattr("synthgen.synthesizer._CODED", 2)
+    with pytest.raises(SynthgenError, match=named):
+        synthesizer.sample_to_file(tmp_path / "rows.csv", 6, condition=asked)
+    assert not any(tmp_path.iterdir())
+
+
 @pytest.mark.skipif(not ADULT.is_file(), reason="needs adult/train.csv under $SYNTHGEN_DATA/tables")
 def test_none_of_100_000_rows_of_adult_breaks_a_constraint():
     rng = np.random.default_rng(0)
