@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from synthgen.networks.dropout import Dropout
 from synthgen.networks.embeddings import FourierFeatures
 
 __all__ = ["TableMLP"]
@@ -93,7 +94,7 @@ class _Block(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.rise = nn.Linear(width, hidden)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.fall = nn.Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
