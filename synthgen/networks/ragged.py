@@ -117,7 +117,12 @@ class RaggedLogits(nn.Module):
             (batch,) codes.
         """
         chosen = self.column(logits, column)
-        return (chosen + gumbel(chosen.shape, generator)).argmax(dim=1)
+        mass = (chosen - chosen.amax(dim=1, keepdim=True)).exp_().cumsum(dim=1)
+        # One random number a row, where Gumbel-max takes one a code and two logarithms of it.
+        uniform = torch.rand(len(mass), 1, generator=generator, device=mass.device)
+        total = mass[:, -1:]
+        place = torch.minimum(uniform * total, torch.nextafter(total, torch.zeros_like(total)))
+        return (mass <= place).sum(dim=1)
 
 
 def gumbel(shape: torch.Size, generator: torch.Generator) -> Tensor:

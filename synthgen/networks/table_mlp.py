@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from synthgen.networks.dropout import Dropout
 from synthgen.networks.embeddings import FourierFeatures
 
 __all__ = ["TableMLP"]
@@ -21,6 +22,7 @@ class TableMLP(nn.Module):
         depth: Residual blocks.
         expansion: Hidden features of a block, as a multiple of `width`.
         dropout: Share of hidden features dropped while training.
+        frequencies: Sines and cosines of each continuous value that the network sees besides; 0 for none.
     """
 
     def __init__(
@@ -31,12 +33,15 @@ class TableMLP(nn.Module):
         depth: int = 4,
         expansion: int = 2,
         dropout: float = 0.0,
+        frequencies: int = 8,
     ) -> None:
         super().__init__()
         sizes = torch.tensor([0, *(cardinality + 1 for cardinality in cardinalities)])
         self.register_buffer("offsets", sizes.cumsum(0)[:-1], persistent=False)
         self.numerical = numerical
-        self.numbers = _Numbers(numerical, width) if numerical else None
+        self.numbers: nn.Module | None = None
+        if numerical:
+            self.numbers = _Numbers(numerical, width, frequencies) if frequencies else nn.Linear(numerical, width)
         self.codes = nn.EmbeddingBag(int(sizes.sum()), width, mode="sum") if cardinalities else None
         self.time = nn.Sequential(
             FourierFeatures(64, 0.1, 4.0), nn.Linear(64, width), nn.SiLU(), nn.Linear(width, width)
@@ -77,7 +82,7 @@ class _Numbers(nn.Module):
     On the bare values an MLP learns sharp functions slowly (Gorishniy et al., 2022, "periodic" embeddings).
     """
 
-    def __init__(self, numerical: int, width: int, frequencies: int = 8, spread: float = 0.5) -> None:
+    def __init__(self, numerical: int, width: int, frequencies: int, spread: float = 0.5) -> None:
         super().__init__()
         self.frequencies = nn.Parameter(spread * torch.randn(numerical, frequencies))
         self.mix = nn.Linear(numerical * (2 * frequencies + 1), width)
@@ -93,7 +98,7 @@ class _Block(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.rise = nn.Linear(width, hidden)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.fall = nn.Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -103,6 +103,24 @@ def test_every_row_draws_its_own_column_from_its_own_logits():
     assert torch.equal(drawn, wanted)
 
 
+def test_one_random_number_a_row_is_drawn_and_none_leaves_the_codes_that_can_be(monkeypatch):
+    """Gumbel-max took a number and two logarithms for each of the largest column's codes."""
+    drawn = []
+
+    def largest(*shape, generator, device):
+        drawn.append(shape)
+        return torch.full(shape, 1 - 2**-24)
+
+    monkeypatch.setattr("synthgen.networks.ragged.torch.rand", largest)
+    logits = 20 * torch.randn(500, 40, generator=seeded())
+    logits[:, 30:] = -200.0  # of no mass beside the others
+    codes = RaggedLogits((40, 3)).sample(
+        torch.cat([logits, torch.zeros(500, 3)], dim=1), torch.zeros(500, dtype=torch.long), seeded()
+    )
+    assert drawn == [(500, 1)]
+    assert (codes < 30).all()
+
+
 def test_draws_stay_within_their_column():
     logits = torch.zeros(5000, sum(CARDINALITIES))
     column = torch.randint(len(CARDINALITIES), (5000,), generator=seeded())

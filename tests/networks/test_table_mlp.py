@@ -102,3 +102,10 @@ def test_dropout_is_drawn_in_training_alone():
 
 def test_nothing_but_weights_is_saved():
     assert set(mlp().state_dict()) == {name for name, _ in mlp().named_parameters()}
+
+
+def test_without_frequencies_numbers_are_seen_as_they_are():
+    plain = mlp(2, (), frequencies=0)
+    assert isinstance(plain.numbers, torch.nn.Linear)
+    assert plain.numbers.weight.shape == (16, 2)
+    assert plain(*rows(6, 2, ()))[0].shape == (6, 2)

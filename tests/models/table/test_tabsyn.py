@@ -1,6 +1,7 @@
 """TabSyn on tables whose joint distribution is known, and its parts against closed forms."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
@@ -95,7 +96,7 @@ def test_the_objective_is_cross_entropy_squared_error_and_the_divergence_of_norm
 def test_latents_are_standardised_and_their_dimensions_keep_their_proportions():
     scale = Standardisation(3)
     latents = torch.randn(500, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([2.0, 0.1, 0.0]) + 3
-    scale.fit(latents)
+    scale.fit(latents, torch.zeros(500, 3))
     moved = scale(latents)
     torch.testing.assert_close(moved.mean(dim=0), torch.zeros(3), atol=1e-5, rtol=0)
     assert moved.square().mean().item() == pytest.approx(1)
@@ -103,7 +104,10 @@ def test_latents_are_standardised_and_their_dimensions_keep_their_proportions():
         (latents.std(dim=0)[1] / latents.std(dim=0)[0]).item()
     )
     torch.testing.assert_close(scale.undo(moved), latents)
-    scale.fit(torch.ones(5, 3))
+    scale.fit(latents, torch.tensor([0.0, 1.0, 2.0]).expand(500, 3))
+    drawn = latents.var(dim=0, correction=0) + torch.tensor([0.0, 1.0, 4.0])  # of means, and around them
+    torch.testing.assert_close(scale.std, drawn.mean().sqrt())
+    scale.fit(torch.ones(5, 3), torch.zeros(5, 3))
     torch.testing.assert_close(scale(torch.ones(5, 3)), torch.zeros(3).expand(5, 3))
 
 
@@ -140,6 +144,34 @@ def test_settings_that_cannot_be_are_refused():
     ):
         with pytest.raises(SynthgenError, match=match):
             model(**options)
+
+
+def test_what_is_learned_are_draws_of_the_latents_as_the_decoder_was_taught_to_read_them():
+    model = TabSyn(
+        *(TableLayout(1, (2, 3)), partial(TableAutoencoder, width=16, depth=1), TableMLP),
+        *(Optimization(), Optimization(), EMA(), AdaptiveBeta()),
+        noise_mean=-20.0,  # next to no noise of diffusion
+    )
+    generator = torch.Generator().manual_seed(0)
+    codes = torch.stack([torch.randint(size, (50,), generator=generator) for size in (2, 3)], dim=1)
+    data = {"numerical": torch.randn(50, 1, generator=generator), "categorical": codes}
+    model.stages[2].fit(data)
+    model.stages[3].prepare(data)
+    mean, logvar = model.stages[1].trained.encode(*model.cells.to_cells(data))
+    scale = model.stages[2].trained
+    torch.testing.assert_close(data["latents"], scale(mean))
+    asked = []
+
+    def denoiser(x, sigma):
+        asked.append(x)
+        return x
+
+    for _ in range(400):
+        model.stages[3].loss(denoiser, data, generator)
+    drawn = torch.stack(asked)
+    torch.testing.assert_close(drawn.mean(dim=0), scale(mean), atol=0.25, rtol=0)
+    expected = ((logvar / 2).exp() / scale.std).mean(dim=0)
+    torch.testing.assert_close(drawn.std(dim=0).mean(dim=0), expected, atol=0.01, rtol=0.01)
 
 
 # Stages
