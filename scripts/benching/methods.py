@@ -101,7 +101,7 @@ METHODS = (
     _own_table("argn", "argn", "synthgen ARGN", "mostlyai", remark="ends after the plateau of its validation loss"),
     _own_table("tabdiff-2min", "tabdiff", "synthgen TabDiff, 2 minutes", "mostlyai", seconds=2 * MINUTES),
     _own_table("tabdiff", "tabdiff", "synthgen TabDiff, 10 minutes", "mostlyai", seconds=BUDGET),
-    _own_table("tabsyn", "tabsyn", "synthgen TabSyn, 10 minutes", "mostlyai", seconds=BUDGET, batch_size=256),
+    _own_table("tabsyn", "tabsyn", "synthgen TabSyn, 10 minutes", "mostlyai", seconds=BUDGET),
     _own_table("ctgan", "ctgan", "synthgen CTGAN", "ctgan-package", epochs=EPOCHS, overrides=["data.validation=0"]),
     _sdv(
         "ctgan-package",

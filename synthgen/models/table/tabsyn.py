@@ -78,7 +78,7 @@ class TabSyn(Model):
         autoencoder_optimization: Optimization,
         ema: EMA,
         beta: AdaptiveBeta,
-        share: float = 0.25,
+        share: float = 0.15,
         noise_mean: float = -0.4,
         noise_std: float = 1.2,
         sigma_min: float = 0.01,
