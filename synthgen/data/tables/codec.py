@@ -26,6 +26,7 @@ from synthgen.data.tables.constraints.transform import Derived
 from synthgen.data.tables.forms import Form, form_of
 from synthgen.data.tables.schema import numbers_column
 from synthgen.data.tables.stored import check_column, check_encodings
+from synthgen.data.tables.streamed import Table
 from synthgen.data.tables.variables import (
     Encoding,
     fit_variables,
@@ -94,7 +95,7 @@ class TableCodec:
 
     @classmethod
     def fit(
-        cls, frame: pd.DataFrame, schema: TableSchema, rare_below: int = 0, constraints: Sequence[Constraint] = ()
+        cls, frame: Table, schema: TableSchema, rare_below: int = 0, constraints: Sequence[Constraint] = ()
     ) -> "TableCodec":
         """Learns from real rows how each column of `schema` is encoded.
 
@@ -138,7 +139,7 @@ class TableCodec:
             digits=tuple(digits) if any(digit >= 0 for digit in digits) else (),
         )
 
-    def encode(self, frame: pd.DataFrame) -> dict[str, Tensor]:
+    def encode(self, frame: Table) -> dict[str, Tensor]:
         """Rows as tensors.
 
         Raises:
@@ -167,7 +168,7 @@ class TableCodec:
                         numerical[rows, k] = normal if codes is None else scattered(normal, codes, draws[k])
         return {"numerical": torch.from_numpy(numerical), "categorical": torch.from_numpy(categorical)}
 
-    def encode_outcomes(self, frame: pd.DataFrame) -> dict[str, Tensor]:
+    def encode_outcomes(self, frame: Table) -> dict[str, Tensor]:
         """Rows as the outcomes that they are among those which `decode` can give, for a model to tell how likely.
 
         Returns:

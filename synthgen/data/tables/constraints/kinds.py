@@ -11,6 +11,7 @@ import pandas as pd
 from synthgen.data.tables.constraints.combined import Combinations
 from synthgen.data.tables.constraints.formula import Formula
 from synthgen.data.tables.constraints.scale import Scale, common_scales, is_single
+from synthgen.data.tables.streamed import Table
 from synthgen.errors import SynthgenError, nearest
 from synthgen.layout import Column, Kind, TableSchema
 
@@ -69,11 +70,11 @@ class Constraint(ABC):
                     f"{NotNull.kind} may name it"
                 )
 
-    def learn(self, frame: pd.DataFrame, rare_below: int) -> None:  # noqa: B027  # most kinds learn nothing
+    def learn(self, frame: Table, rare_below: int) -> None:  # noqa: B027  # most kinds learn nothing
         """Takes in what the training rows have, where it is about that."""
 
     @abstractmethod
-    def check(self, frame: pd.DataFrame) -> np.ndarray:
+    def check(self, frame: Table) -> np.ndarray:
         """(rows,) whether a row obeys it."""
 
     def state(self) -> dict[str, Any]:
@@ -111,7 +112,7 @@ class Inequality(Constraint):
         super().bind(schema)
         self.scales = common_scales([schema[name] for name in self.columns], self.where)
 
-    def check(self, frame: pd.DataFrame) -> np.ndarray:
+    def check(self, frame: Table) -> np.ndarray:
         """See `Constraint.check`."""
         return _in_order([scale.read(frame[scale.column.name]) for scale in self.scales], self.strict)
 
@@ -165,7 +166,7 @@ class Range(Constraint):
         low, high = (end if isinstance(end, str) and end in self.columns else None for end in self.ends)
         return tuple(name for name in (low, self.column, high) if name is not None)
 
-    def check(self, frame: pd.DataFrame) -> np.ndarray:
+    def check(self, frame: Table) -> np.ndarray:
         """See `Constraint.check`."""
         numbers, missing = self.scales[self.column].read(frame[self.column])
         low, high = self.fixed
@@ -192,11 +193,11 @@ class FixedCombinations(Constraint):
         super().bind(schema)
         self.schema = tuple(schema[name] for name in self.columns)
 
-    def learn(self, frame: pd.DataFrame, rare_below: int) -> None:
+    def learn(self, frame: Table, rare_below: int) -> None:
         """See `Constraint.learn`."""
         self.table = Combinations.fit(frame, self.schema, rare_below)
 
-    def check(self, frame: pd.DataFrame) -> np.ndarray:
+    def check(self, frame: Table) -> np.ndarray:
         """See `Constraint.check`."""
         return self.table.place(frame) >= 0
 
@@ -231,7 +232,7 @@ class Sum(Constraint):
                 raise SynthgenError(f"{self.where}: column {name!r} is {schema[name].kind}, expected numbers")
         self.scales = common_scales([schema[name] for name in self.columns], self.where)
 
-    def check(self, frame: pd.DataFrame) -> np.ndarray:
+    def check(self, frame: Table) -> np.ndarray:
         """See `Constraint.check`."""
         (total, missing), *parts = (scale.read(frame[scale.column.name]) for scale in self.scales)
         added, largest = np.zeros_like(total), np.abs(total)
@@ -256,12 +257,12 @@ class Unique(Constraint):
         # Where a cell of it is missing a row is like no other.
         self.certain = any(schema[name].kind is Kind.IDENTIFIER for name in self.columns)
 
-    def check(self, frame: pd.DataFrame) -> np.ndarray:
+    def check(self, frame: Table) -> np.ndarray:
         """See `Constraint.check`."""
         keys, missing = self.keys(frame)
         return missing | ~pd.Series(keys).duplicated().to_numpy()
 
-    def keys(self, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    def keys(self, frame: Table) -> tuple[np.ndarray, np.ndarray]:
         """(rows,) a number that stands for the columns of a row, uint64, and whether one of them is missing."""
         rows = frame[list(self.columns)]
         hashed = pd.util.hash_pandas_object(rows, index=False).to_numpy(dtype=np.uint64)
@@ -278,7 +279,7 @@ class NotNull(Constraint):
         super().__init__(said, where)
         self.columns = _names([said] if isinstance(said, str | int) else said, where, 1)
 
-    def check(self, frame: pd.DataFrame) -> np.ndarray:
+    def check(self, frame: Table) -> np.ndarray:
         """See `Constraint.check`."""
         return frame[list(self.columns)].notna().all(axis=1).to_numpy()
 
@@ -300,7 +301,7 @@ class FormulaHolds(Constraint):
         super().bind(schema)
         self.schema = schema
 
-    def check(self, frame: pd.DataFrame) -> np.ndarray:
+    def check(self, frame: Table) -> np.ndarray:
         """See `Constraint.check`."""
         return self.formula.holds(frame, self.schema)
 
