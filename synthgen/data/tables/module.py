@@ -17,7 +17,7 @@ from synthgen.data.fingerprint import fingerprint
 from synthgen.data.module import DataModule, limited_rows, split_rows
 from synthgen.data.tables.codec import TableCodec
 from synthgen.data.tables.schema import infer_schema
-from synthgen.data.tables.sources import read_table
+from synthgen.data.tables.sources import reader_of
 from synthgen.data.tables.streamed import StreamedTable
 from synthgen.data.tables.wishes import Wishes, read_constraints, read_schema
 from synthgen.errors import SynthgenError, nearest
@@ -107,6 +107,8 @@ class TableDataModule(DataModule):
         if self._loaded:
             return
         table = self._table()
+        if isinstance(table, StreamedTable):
+            table.check_room()
         groups = np.arange(len(table))
         if self.split_by is not None:
             if self.split_by not in table.columns:
@@ -128,12 +130,12 @@ class TableDataModule(DataModule):
         table = table.drop(columns=[name for name in table.columns if name not in learned.names])
         if isinstance(table, StreamedTable):
             layout = self.codec.layout
-            table.check_room(layout.numerical + layout.categorical, len(train) / len(table))
+            table.check_room((layout.numerical + layout.categorical) * len(train) / len(table))
             self._streamed = (table.take(train), table.take(np.concatenate([train, validation])))
             compared = table.in_memory([part[limited_rows(len(part), _COMPARED, self.seed)] for part in parts])
             warnings.warn(
-                f"{self.path}: the table stays in its files; training learns from {len(train):,} rows, of which "
-                f"evaluation compares {len(compared[0]):,}, drawn by data.seed",
+                f"{self.path}: the table stays in its files, of which a column at a time is read; training learns from "
+                f"{len(train):,} rows, of which evaluation compares {len(compared[0]):,}",
                 stacklevel=2,
             )
         else:
@@ -174,7 +176,9 @@ class TableDataModule(DataModule):
         return table if isinstance(table, StreamedTable) else table.rename(columns=str).reset_index(drop=True)
 
     def _separate_holdout(self, path: str) -> pd.DataFrame:
-        holdout = read_table(path)
+        reader = reader_of(path)
+        takes_some = self._streamed is not None and "limit" in signature(reader).parameters
+        holdout = reader(path, limit=_COMPARED, seed=self.seed) if takes_some else reader(path)
         for name in self.codec.schema.names:
             if name not in holdout.columns:
                 raise SynthgenError(f"{path}: lacks column {name!r}; {nearest(name, holdout.columns, what='it has')}")

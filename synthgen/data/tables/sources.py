@@ -1,6 +1,6 @@
 """Where real tables come from. A source is a function that returns one DataFrame, one row a record."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, overload
@@ -16,7 +16,7 @@ from synthgen.data.tables.streamed import StreamedTable, memory
 from synthgen.errors import SynthgenError
 from synthgen.files import existing_file
 
-__all__ = ["is_table_folder", "randhie", "read_parquet", "read_table", "to_frame"]
+__all__ = ["is_table_folder", "randhie", "read_parquet", "read_table", "reader_of", "to_frame"]
 
 _PARQUET = (".parquet", ".pq")
 # Times the uncompressed size of a table that reading, splitting and encoding it whole takes.
@@ -86,8 +86,9 @@ def _whole(file: Path, found: Any, rows: int, size: int, kept: np.ndarray | None
             # By itself a file is read with its own index, and no folder above it is a column.
             frame = found.to_table().to_pandas() if file.is_dir() else pd.read_parquet(file)
     unique_names([str(name) for name in frame.columns], file)
-    for name in frame.columns[frame.dtypes == object]:
-        frame[name] = _plain(frame[name])
+    for name in frame.columns:
+        if pd.api.types.is_object_dtype(frame[name].dtype):
+            frame[name] = _plain(frame[name])
     return frame
 
 
@@ -107,7 +108,7 @@ def _streamed(file: Path, found: Any, rows: int, kept: np.ndarray | None) -> Str
 
 
 def _plain(values: pd.Series) -> pd.Series:
-    if values.dtype == object and pd.api.types.infer_dtype(values, skipna=True) == "decimal":
+    if pd.api.types.is_object_dtype(values.dtype) and pd.api.types.infer_dtype(values, skipna=True) == "decimal":
         return values.astype(float)  # money: two decimals, which a schema keeps
     return values
 
@@ -141,13 +142,18 @@ def is_table_folder(path: str | Path) -> bool:
 
 def read_table(path: str) -> pd.DataFrame:
     """Reads delimited text, a Parquet file or a folder of them, by its suffix."""
+    return reader_of(path)(path)
+
+
+def reader_of(path: str) -> Callable[..., Any]:
+    """What reads a table of this suffix: `read_parquet` or `read_csv`."""
     suffixes = [suffix.lower() for suffix in Path(path).suffixes]
     if suffixes and suffixes[-1] in COMPRESSIONS:
         suffixes.pop()
     if is_table_folder(path) or (suffixes and suffixes[-1] in _PARQUET):
-        return read_parquet(path)
+        return read_parquet
     if suffixes and suffixes[-1] in DELIMITED:
-        return read_csv(path)
+        return read_csv
     raise SynthgenError(
         f"{path}: cannot tell the format of a table from {Path(path).suffix!r}; expected .parquet or one of "
         f"{', '.join(DELIMITED)}, which may be compressed ({', '.join(COMPRESSIONS)})"

@@ -84,16 +84,19 @@ class StreamedTable:
             frame.iloc[end - len(part) : end] for part, end in zip(parts, np.cumsum([*map(len, parts)]), strict=True)
         ]
 
-    def check_room(self, variables: int, share: float) -> None:
-        """Makes sure that memory holds the codes of a share of the rows, and what encoding them takes besides.
+    def check_room(self, codes: float | None = None) -> None:
+        """Makes sure that memory holds so many codes a row, and what making them takes besides.
+
+        Args:
+            codes: Of all rows, the mean; None while no column has been read, of which each then counts for one.
 
         Raises:
             SynthgenError: It does not; the message says how many rows it would be enough for.
         """
-        needed, there = len(self) * (_CODE * variables * share + _BESIDE), memory()
-        if needed > there:
+        needed, there = len(self) * (_CODE * (len(self.columns) if codes is None else codes) + _BESIDE), memory()
+        if there < (len(self) * _BESIDE if codes is None else needed):  # who knows what columns are left out
             raise SynthgenError(
-                f"{self.where}: found {len(self):,} rows, of which the codes of {variables:,} variables take "
+                f"{self.where}: found {len(self):,} rows, of which the codes and one column at a time take "
                 f"{needed / 2**30:,.1f} GiB, more than this machine's memory of {there / 2**30:,.1f} GiB; "
                 f"data.limit={int(0.9 * len(self) * there / needed)} learns from so many, drawn by data.seed"
             )

@@ -97,3 +97,107 @@ def test_a_table_that_stays_in_its_files_is_learned_as_in_memory_to_the_bit(fold
             pd.testing.assert_frame_equal(getattr(streamed, part), getattr(whole, part))
     if "split_by" in settings:
         pd.testing.assert_series_equal(streamed.entities, whole.entities)
+
+
+def test_what_pandas_has_written_keeps_its_dtypes(tmp_path):
+    path = str(tmp_path / "table.parquet")
+    write_table(kinds(), path)
+    streamed = read_parquet(path, streamed=True)
+    assert isinstance(streamed, StreamedTable)
+    pd.testing.assert_frame_equal(streamed[streamed.columns], read_parquet(path))
+    assert fingerprint(streamed) == fingerprint(read_parquet(path))
+    kinds().set_index(kinds().columns[0]).to_parquet(path)
+    assert read_parquet(path, streamed=True).columns == list(read_parquet(path).columns)
+
+
+def test_evaluation_compares_some_of_the_rows_that_training_learns_from(folder, monkeypatch):
+    monkeypatch.setattr("synthgen.data.tables.module._COMPARED", 150)
+    module = TableDataModule(read_parquet, folder, streamed=True, holdout=0.2, validation=0.1)
+    with pytest.warns(UserWarning, match=r"training learns from 2,880 rows, of which evaluation compares 150$"):
+        module.load()
+    whole = loaded(folder, streamed=False, holdout=0.2, validation=0.1)
+    assert module.training_rows == 2880
+    assert [len(part) for part in (module.train, module.validation, module.holdout)] == [150, 150, 150]
+    for part in ("train", "validation", "holdout"):
+        some = getattr(module, part)
+        pd.testing.assert_frame_equal(some, getattr(whole, part).loc[some.index])
+    assert torch.equal(module.training_tensors()["categorical"], whole.training_tensors()["categorical"])
+    assert module.fingerprint == whole.fingerprint
+
+
+def test_a_holdout_of_its_own_is_some_rows_of_its_file(folder, monkeypatch):
+    monkeypatch.setattr("synthgen.data.tables.module._COMPARED", 150)
+    assert len(loaded(folder, streamed=True, holdout=folder).holdout) == 150
+    assert len(loaded(folder, streamed=False, holdout=folder).holdout) == ROWS
+
+
+def test_only_what_memory_does_not_hold_is_streamed(folder, monkeypatch):
+    assert isinstance(read_parquet(folder, streamed=None), pd.DataFrame)
+    assert isinstance(read_parquet(folder, streamed=True), StreamedTable)
+    monkeypatch.setattr("synthgen.data.tables.sources.memory", lambda: 1_000_000)
+    assert isinstance(read_parquet(folder, streamed=None), StreamedTable)
+    assert isinstance(read_parquet(folder, limit=400, streamed=None), pd.DataFrame)
+    assert isinstance(read_parquet(folder, streamed=False), pd.DataFrame)
+
+
+def test_codes_that_memory_does_not_hold_are_refused_with_a_number_that_fits(folder, monkeypatch):
+    for there in (300_000, 550_000):  # too little for a column; too little for the codes
+        monkeypatch.setattr("synthgen.data.tables.streamed.memory", lambda there=there: there)
+        module = TableDataModule(read_parquet, folder, streamed=True)
+        with pytest.raises(SynthgenError, match=r"orders: found 4,000 rows, .*; data\.limit=(\d+) learns") as raised:
+            module.load()
+        limit = int(str(raised.value).partition("data.limit=")[2].split()[0])
+        assert 1000 < limit < 4000
+        loaded(folder, streamed=True, limit=limit)
+
+
+def test_a_source_that_reads_all_is_not_streamed():
+    module = TableDataModule(orders, streamed=True)
+    with pytest.raises(SynthgenError, match=r"data\.streamed: this source reads a table whole; expected data=parquet"):
+        module.load()
+
+
+def test_a_file_that_is_damaged_within_is_named(tmp_path):
+    path = tmp_path / "table.parquet"
+    pd.DataFrame({"x": np.arange(5000.0), "y": np.arange(5000.0)}).to_parquet(path, compression="snappy")
+    content = bytearray(path.read_bytes())
+    content[100:20_000] = bytes(19_900)
+    path.write_bytes(content)
+    module = TableDataModule(read_parquet, str(path), streamed=True)
+    with pytest.raises(SynthgenError, match=r"table\.parquet: not a Parquet file"):
+        module.load()
+
+
+PEAK = """
+import sys
+from pathlib import Path
+from synthgen.data.tables import module
+from synthgen.data.tables.sources import read_parquet
+
+def memory(which):
+    return next(int(line.split()[1]) for line in Path("/proc/self/status").open() if line.startswith(which))
+
+module._COMPARED = 1000
+before = memory("VmRSS")
+data = module.TableDataModule(read_parquet, sys.argv[1], streamed=sys.argv[2] == "True")
+data.load()
+assert data.fingerprint
+codes = sum(tensor.nbytes for tensor in data.training_tensors().values())
+print(memory("VmHWM") - before, codes // 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_holds_the_codes_and_little_more(tmp_path):
+    rows, rng = 1_000_000, np.random.default_rng(0)
+    table = pa.table({f"count {i}": rng.integers(0, 10 + i, rows) for i in range(20)})
+    for i in range(2):
+        pq.write_table(table.slice(i * rows // 2, rows // 2), tmp_path / f"{i}.parquet", row_group_size=100_000)
+    peak = {}
+    for streamed in (True, False):
+        command = [sys.executable, "-W", "ignore", "-c", PEAK, str(tmp_path), str(streamed)]
+        said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        peak[streamed], codes = map(int, said.split())
+    print(peak, codes)
+    assert peak[True] < codes + 200 * 1024
+    assert peak[False] > 2 * peak[True]
