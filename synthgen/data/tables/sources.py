@@ -19,8 +19,10 @@ from synthgen.files import existing_file
 __all__ = ["is_table_folder", "randhie", "read_parquet", "read_table", "reader_of", "to_frame"]
 
 _PARQUET = (".parquet", ".pq")
-# Times the uncompressed size of a table that reading, splitting and encoding it whole takes.
+# Times the size of a table that reading, splitting and encoding it whole takes.
 _WORK = 4
+# Bytes of a short text and of where it begins.
+_TEXT = 20
 
 
 @overload
@@ -114,12 +116,21 @@ def _plain(values: pd.Series) -> pd.Series:
 
 
 def _extent(dataset: Any) -> tuple[int, int]:
-    """Rows and uncompressed bytes of a data set, of what its files say of themselves."""
+    """Rows of a data set, and bytes that they take in memory, as far as its files say."""
     rows = size = 0
     for fragment in dataset.get_fragments():
         rows += fragment.metadata.num_rows
         size += sum(fragment.metadata.row_group(i).total_byte_size for i in range(fragment.metadata.num_row_groups))
-    return rows, size
+    # Parquet keeps a word that repeats, or a small number, in some bits.
+    return rows, max(size, rows * sum(_width(kind) for kind in dataset.schema.types))
+
+
+def _width(kind: Any) -> int:
+    """Bytes of a cell."""
+    try:
+        return max(kind.bit_width // 8, 1)
+    except ValueError:
+        return _TEXT
 
 
 def _taken(dataset: Any, rows: np.ndarray, columns: list[str] | None = None) -> Any:

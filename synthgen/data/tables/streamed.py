@@ -13,7 +13,7 @@ from synthgen.errors import SynthgenError
 __all__ = ["StreamedTable", "Table", "memory"]
 
 # Bytes a row beside the codes: of one column while it is fitted, of the split, and of the order of an epoch.
-_BESIDE = 100
+_BESIDE = 150
 _CODE = 4
 
 
