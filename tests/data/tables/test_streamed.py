@@ -115,7 +115,10 @@ def test_what_pandas_has_written_keeps_its_dtypes(tmp_path):
 def test_evaluation_compares_some_of_the_rows_that_training_learns_from(folder, monkeypatch):
     monkeypatch.setattr("synthgen.data.tables.module._COMPARED", 150)
     module = TableDataModule(read_parquet, folder, streamed=True, holdout=0.2, validation=0.1)
-    with pytest.warns(UserWarning, match=r"training learns from 2,880 rows, of which evaluation compares 150$"):
+    with (
+        pytest.warns(UserWarning, match="free text"),
+        pytest.warns(UserWarning, match=r"training learns from 2,880 rows, of which evaluation compares 150$"),
+    ):
         module.load()
     whole = loaded(folder, streamed=False, holdout=0.2, validation=0.1)
     assert module.training_rows == 2880
@@ -145,9 +148,8 @@ def test_only_what_memory_does_not_hold_is_streamed(folder, monkeypatch):
 def test_codes_that_memory_does_not_hold_are_refused_with_a_number_that_fits(folder, monkeypatch):
     for there in (450_000, 750_000):  # too little for a column; too little for the codes
         monkeypatch.setattr("synthgen.data.tables.streamed.memory", lambda there=there: there)
-        module = TableDataModule(read_parquet, folder, streamed=True)
         with pytest.raises(SynthgenError, match=r"orders: found 4,000 rows, .*; data\.limit=(\d+) learns") as raised:
-            module.load()
+            loaded(folder, streamed=True)
         limit = int(str(raised.value).partition("data.limit=")[2].split()[0])
         assert 1000 < limit < 4000
         loaded(folder, streamed=True, limit=limit)
