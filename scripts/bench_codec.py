@@ -76,13 +76,13 @@ def measure_folder(path: str, streamed: bool) -> None:
     from synthgen.data.tables.module import TableDataModule
     from synthgen.data.tables.sources import read_parquet
 
-    before, begun = _memory("VmRSS"), time.perf_counter()
+    before, begun = _memory("VmRSS"), time.process_time()
     data = TableDataModule(read_parquet, path, streamed=streamed)
     data.load()
     assert data.fingerprint
-    loaded = time.perf_counter()
+    loaded = time.process_time()
     data.training_tensors()
-    encoded = time.perf_counter()
+    encoded = time.process_time()
     print(
         f"{loaded - begun:8.1f} {encoded - loaded:6.1f} {_memory('VmHWM') - before:6.2f}",
         end="\n" if streamed else "   ",
@@ -109,7 +109,7 @@ def main() -> None:
     print(f"{'rows':>11}{HEADS}   {HEADS}      table  tensors")
     for rows in sizes:
         subprocess.run([sys.executable, __file__, "one", str(rows)], check=True)
-    print("a folder of Parquet files on its way into training: s, s, GiB")
+    print("a folder of Parquet files on its way into training: seconds of processor time, twice, and GiB at most")
     print(f"{'':>11}    {'read whole':<20}     {'in its files':<20}")
     print(f"{'rows':>11}{FOLDER_HEADS}   {FOLDER_HEADS}")
     for rows in sizes:

@@ -67,7 +67,7 @@ def read_parquet(
 def _reading(file: Path) -> Iterator[None]:
     try:
         yield
-    except SynthgenError:
+    except (SynthgenError, MemoryError):
         raise
     except Exception as error:  # pyarrow raises OSError, ArrowInvalid and others for one and the same fault
         raise SynthgenError(f"{file}: not a Parquet file: {str(error).splitlines()[0]}") from None
@@ -79,7 +79,7 @@ def _whole(file: Path, found: Any, rows: int, size: int, kept: np.ndarray | None
         raise SynthgenError(
             f"{file}: found {rows:,} rows of {size / 2**30:,.0f} GiB, more than this machine's memory of "
             f"{memory() / 2**30:.0f} GiB; data.limit={int(rows * memory() / size) // _WORK} learns from so many, drawn "
-            "by data.seed"
+            "by data.seed, data.streamed=true from all of them where they are"
         )
     with _reading(file):
         if kept is not None:
