@@ -115,7 +115,7 @@ def bare(config: dict[str, Any], data: DataModule, steps: int) -> float:
     parameters = list(module.parameters())
     how = stage.optimization
     optimizer = torch.optim.AdamW(parameters, lr=how.lr, betas=how.betas, weight_decay=how.weight_decay, fused=True)
-    tensors = data.tensors(data.train)
+    tensors = data.training_tensors()
     rows = len(next(iter(tensors.values())))
     generator = torch.Generator().manual_seed(0)
     autocast = partial(torch.autocast, "cpu", torch.bfloat16, enabled=precision() == "bf16-mixed")

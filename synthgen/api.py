@@ -1,7 +1,7 @@
 """The Python API: `synthgen.fit` and `synthgen.load`."""
 
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,7 +15,7 @@ from synthgen.data.images.module import ImageDataModule
 from synthgen.data.images.sources import from_array, image_folder
 from synthgen.data.module import DataModule
 from synthgen.data.tables.module import TableDataModule
-from synthgen.data.tables.sources import is_table_folder, read_table, to_frame
+from synthgen.data.tables.sources import is_table_folder, reader_of, to_frame
 from synthgen.data.tables.wishes import plain
 from synthgen.errors import SynthgenError
 from synthgen.run import train
@@ -121,8 +121,8 @@ def _data_module(
     if labels is not None and not of_array:
         raise SynthgenError("labels: are for an array of images; this data brings its own")
     if isinstance(data, pd.DataFrame) or (path and _holds_table(Path(path))):
-        source = (lambda: data) if isinstance(data, pd.DataFrame) else (lambda: read_table(str(path)))
-        return TableDataModule(source, **settings)
+        source: Callable[..., Any] = reader_of(path) if path is not None else lambda: data
+        return TableDataModule(source, path, **settings)
     for key in ("target", "schema", "constraints"):
         if key in settings:
             raise SynthgenError(f"{key}={settings[key]!r}: images have no columns; give labels instead")

@@ -174,7 +174,7 @@ def plan(config: dict[str, Any], data: DataModule | None = None) -> Plan:
     copies = sum(p.numel() * p.element_size() for p in model.parameters()) + 3 * sum(
         p.numel() * p.element_size() for p in weights
     )
-    resident = sum(tensor.nbytes for tensor in data.tensors(data.train).values())
+    resident = sum(tensor.nbytes for tensor in data.training_tensors().values())
     seconds = spent
     if takes_examples:
         seconds = max_time if max_time is not None else config["max_samples"] / rate

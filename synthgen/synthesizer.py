@@ -73,7 +73,7 @@ class Synthesizer:
             raise SynthgenError(
                 f"model {config['_target_'].split('.')[-1]} learns {made_for}s, but the data is {kind}s"
             )
-        facts = {"data": data.name, "rows": len(data.train)}
+        facts = {"data": data.name, "rows": data.training_rows}
         return cls(data.codec, build(config)(data.codec.layout), config, facts)
 
     def sample(

@@ -46,6 +46,17 @@ def test_fit_in_a_run_folder_is_recognised_when_it_is_done(people, tmp_path):
     assert again.sample(20).equals(first.sample(20))
 
 
+def test_fit_leaves_a_folder_of_parquet_files_where_it_is_if_asked(people, tmp_path):
+    folder = tmp_path / "people"
+    folder.mkdir()
+    people.to_parquet(folder / "part.parquet")
+    with pytest.warns(UserWarning, match="people: the table stays in its files"):
+        streamed = synthgen.fit(folder, max_samples=128, overrides=[*TINY_TABLE, "data.streamed=true"])
+    whole = synthgen.fit(people, max_samples=128, overrides=TINY_TABLE)
+    assert streamed.facts["rows"] == whole.facts["rows"] == 380
+    pd.testing.assert_frame_equal(streamed.sample(50), whole.sample(50))
+
+
 def test_fit_does_not_touch_the_global_random_state(people):
     import torch
 

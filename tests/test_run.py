@@ -6,6 +6,7 @@ from typing import ClassVar
 import pytest
 import torch
 from pytorch_lightning.loggers.logger import DummyLogger
+from safetensors.torch import load_file
 
 from synthgen.configuration import compose
 from synthgen.data.tables.module import TableDataModule
@@ -80,6 +81,23 @@ def test_another_batch_size_goes_on(config):
     assert train(stopped(config)).fitted.samples_seen == 64
     config["data"]["batch_size"] = 16
     assert train(config).fitted.samples_seen == 128
+
+
+def test_a_streamed_run_goes_on_in_memory_and_ends_with_the_same_bytes(config, people, tmp_path):
+    (tmp_path / "people").mkdir()
+    for i in range(3):
+        people.iloc[i::3].to_parquet(tmp_path / "people" / f"{i}.parquet")
+    parquet = compose("train", ["data=parquet", f"data.path={tmp_path}/people", "data.batch_size=32"])["data"]
+    ended = {}
+    for name, (first, then) in {"stopped": (True, None), "whole": (False, False)}.items():
+        one = {**config, "data": {**parquet, "streamed": first}, "run": None, "output_dir": str(tmp_path / name)}
+        if first:
+            with pytest.warns(UserWarning, match="stays in its files"):
+                assert train(stopped(one)).fitted.interrupted
+        ended[name] = train({**one, "data": {**parquet, "streamed": then}})
+    assert ended["stopped"].fitted.samples_seen == ended["whole"].fitted.samples_seen == 128
+    weights = [load_file(end.checkpoint / "model.safetensors") for end in ended.values()]
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[1])
 
 
 def test_weights_and_biases_goes_on_with_the_runs_own_id(config):

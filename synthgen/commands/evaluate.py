@@ -30,6 +30,7 @@ class _Asked:
     entities: tuple[Any, Any] | None = None
     sensitive: tuple[str, ...] = ()
     invented: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 def run(config: DictConfig) -> None:
@@ -71,6 +72,7 @@ def run(config: DictConfig) -> None:
             entities=asked.entities,
             invented=asked.invented,
         )
+    report.notes += asked.notes
     drawn = settings["run"] and not settings["synthetic"]
     folder = Path(settings["output"] or (Path(settings["run"]) / "report" if drawn else "report"))
     report.to_html(folder / "report.html")
@@ -149,8 +151,14 @@ def _of_run(settings: dict[str, Any]) -> _Asked:
     name = settings["name"] or data.name
     columns = getattr(data.codec, "schema", ())
     invented = {column.name: f"{column.kind}, as the run's schema has it" for column in columns if column.kind.invented}
-    sensitive = getattr(data, "sensitive", ())
-    return _Asked(data.train, data.holdout, synthetic, target, name, made, _entities(data), sensitive, invented)
+    sensitive, entities, notes = getattr(data, "sensitive", ()), _entities(data), []
+    if data.training_rows > len(data.train):
+        made |= {"training rows": data.training_rows, "training rows compared": len(data.train)}
+        notes = [
+            f"Training learned from {data.training_rows:,} rows, of which {len(data.train):,}, drawn at random, are "
+            "compared here: a copy of another one would not be seen."
+        ]
+    return _Asked(data.train, data.holdout, synthetic, target, name, made, entities, sensitive, invented, notes)
 
 
 def _entities(data: Any) -> tuple[Any, Any] | None:

@@ -64,6 +64,15 @@ class DataModule(LightningDataModule):
     def fingerprint(self) -> str:
         """A hash of the real data's content."""
 
+    @property
+    def training_rows(self) -> int:
+        """Number of examples that training learns from."""
+        return len(self.train)
+
+    def training_tensors(self) -> dict[str, Tensor]:
+        """What training learns from, encoded, on the CPU."""
+        return self.tensors(self.train)
+
     def tensors(self, part: Any) -> dict[str, Tensor]:
         """A part of the data, encoded, on the CPU."""
         return self.codec.encode(part)
@@ -74,7 +83,7 @@ class DataModule(LightningDataModule):
         if trainer is None:
             raise RuntimeError("the data module is not attached to a trainer")
         device = trainer.strategy.root_device
-        encoded = {name: tensor.to(device) for name, tensor in self.tensors(self.train).items()}
+        encoded = {name: tensor.to(device) for name, tensor in self.training_tensors().items()}
         return ResidentLoader(encoded, self.batch_size, self.seed, trainer.global_rank, trainer.world_size)
 
     def val_dataloader(self) -> DataLoader | list:

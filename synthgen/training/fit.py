@@ -105,7 +105,7 @@ def fit_model(
         KeyboardInterrupt: Ctrl-C came twice.
     """
     if validate_every is None:
-        epoch = max(len(data.train), _LEAST_STEPS * data.batch_size)
+        epoch = max(data.training_rows, _LEAST_STEPS * data.batch_size)
         watched = any(stage.plateau for stage in model.stages)
         validate_every = min(_VALIDATE_EVERY, epoch) if watched else _VALIDATE_EVERY
     if validate_every < 1:

@@ -121,7 +121,7 @@ def run_hash(config: dict[str, Any], fingerprint: str) -> str:
     if isinstance(kept.get("callbacks"), dict):
         kept["callbacks"] = {k: v for k, v in kept["callbacks"].items() if k != "progress"}
     if isinstance(kept.get("data"), dict):
-        kept["data"] = {k: v for k, v in kept["data"].items() if k not in ("path", "name")}
+        kept["data"] = {k: v for k, v in kept["data"].items() if k not in ("path", "name", "streamed")}
     text = json.dumps([kept, fingerprint], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 

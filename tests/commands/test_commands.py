@@ -133,6 +133,23 @@ def test_train_sample_evaluate_a_persons_own_table(synthgen, people, tmp_path):
     assert (tmp_path / "compare" / "comparison.html").is_file()
 
 
+def test_a_table_that_stays_in_its_files_is_trained_on_and_measured(synthgen, people, tmp_path, monkeypatch):
+    monkeypatch.setattr("synthgen.data.tables.module._COMPARED", 100)
+    (tmp_path / "people").mkdir()
+    for i in range(3):
+        people.iloc[i::3].to_parquet(tmp_path / "people" / f"{i}.parquet")
+    data = ("data=parquet", "data.path=people", "data.target=income", "data.streamed=true")
+    assert "checkpoint: checkpoints/people" in synthgen("train", *data, "name=people", *SMALL)
+    (run,) = (tmp_path / "outputs").iterdir()
+    synthgen("evaluate", f"run={run}")
+    stored = json.loads((run / "report" / "report.json").read_text())
+    assert stored["facts"]["training rows"] == stored["made"]["training rows compared"] == 100
+    assert stored["made"]["training rows"] == pytest.approx(0.9 * 0.95 * len(people), abs=2)
+    assert any("of which 100, drawn at random, are compared here" in note for note in stored["notes"])
+    card = (tmp_path / "checkpoints" / "people" / "card.md").read_text()
+    assert f"{stored['made']['training rows']:,}" in card
+
+
 def test_gates_end_with_code_3_and_say_which(tmp_path, monkeypatch, capsys, people):
     monkeypatch.chdir(tmp_path)
     people.to_csv("real.csv", index=False)

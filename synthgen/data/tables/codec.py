@@ -27,6 +27,7 @@ from synthgen.data.tables.outcomes import never_drawn
 from synthgen.data.tables.places import Places
 from synthgen.data.tables.schema import numbers_column
 from synthgen.data.tables.stored import check_column, check_encodings
+from synthgen.data.tables.streamed import Table
 from synthgen.data.tables.variables import (
     Encoding,
     fit_variables,
@@ -79,7 +80,7 @@ class TableCodec:
 
     @classmethod
     def fit(
-        cls, frame: pd.DataFrame, schema: TableSchema, rare_below: int = 0, constraints: Sequence[Constraint] = ()
+        cls, frame: Table, schema: TableSchema, rare_below: int = 0, constraints: Sequence[Constraint] = ()
     ) -> "TableCodec":
         """Learns from real rows how each column of `schema` is encoded.
 
@@ -108,7 +109,7 @@ class TableCodec:
         """What a model sees of a row."""
         return self.places.layout
 
-    def encode(self, frame: pd.DataFrame) -> dict[str, Tensor]:
+    def encode(self, frame: Table) -> dict[str, Tensor]:
         """Rows as tensors.
 
         Raises:
@@ -147,7 +148,7 @@ class TableCodec:
         self._check_columns(frame)
         return never_drawn(self.schema, self.places, frame)
 
-    def encode_outcomes(self, frame: pd.DataFrame) -> dict[str, Tensor]:
+    def encode_outcomes(self, frame: Table) -> dict[str, Tensor]:
         """Rows as the outcomes that they are among those which `decode` can give, for a model to tell how likely.
 
         Returns:
@@ -307,7 +308,7 @@ class TableCodec:
             check_encodings(column, encodings[column.name])
         return cls(schema, encodings, obeyed)
 
-    def _check_columns(self, frame: pd.DataFrame) -> None:
+    def _check_columns(self, frame: Table) -> None:
         for name in self.schema.names:
             if name not in frame.columns:
                 raise SynthgenError(f"the table lacks column {name!r}; {nearest(name, frame.columns, what='it has')}")

@@ -2,23 +2,30 @@
 
 import hashlib
 import json
+import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from torch import Tensor
 
 from synthgen.data.fingerprint import fingerprint
 from synthgen.data.module import DataModule, limited_rows, split_rows
 from synthgen.data.tables.codec import TableCodec
 from synthgen.data.tables.schema import infer_schema
-from synthgen.data.tables.sources import read_table
+from synthgen.data.tables.sources import reader_of
+from synthgen.data.tables.streamed import StreamedTable
 from synthgen.data.tables.wishes import Wishes, read_constraints, read_schema
 from synthgen.errors import SynthgenError, nearest
 
 __all__ = ["TableDataModule"]
+
+# Rows of each part that are read into memory of a table that stays in its files, for what compares rows.
+_COMPARED = 200_000
 
 
 class TableDataModule(DataModule):
@@ -43,6 +50,8 @@ class TableDataModule(DataModule):
         rare_below: Values that fewer rows have are not kept: words become "(rare)", numbers the nearest kept one or a
             mean of so many. By default all are kept.
         limit: Number of rows to take, drawn by `seed`; by default all of them.
+        streamed: Whether the table stays in its files, where memory holds its codes and a column at a time; None where
+            the table takes more memory than there is. Schema, codec and codes are the same to the bit.
         batch_size: Rows a batch, on each device.
         seed: Of the splits and of the order of batches.
         name: In run folders and reports; by default the file's.
@@ -59,6 +68,7 @@ class TableDataModule(DataModule):
         holdout: float | str = 0.1,
         validation: float = 0.05,
         limit: int | None = None,
+        streamed: bool | None = None,
         split_by: str | None = None,
         batch_size: int = 1024,
         seed: int = 0,
@@ -83,7 +93,10 @@ class TableDataModule(DataModule):
         self.split_by = split_by
         self.name = name or (Path(path).stem if path else str(getattr(source, "__name__", "table")))
         self.limit = limit
+        self.streamed = streamed
         self.entities: pd.Series | None = None
+        # Of a table that stays in its files: the rows that training learns from, and those that it may see, in order.
+        self._streamed: tuple[StreamedTable, StreamedTable] | None = None
         self._loaded = False
 
     def read(self) -> pd.DataFrame:
@@ -101,49 +114,93 @@ class TableDataModule(DataModule):
         """
         if self._loaded:
             return
-        frame = self.read()
-        groups = np.arange(len(frame))
+        table = self._table()
+        if isinstance(table, StreamedTable):
+            table.check_room()
+        groups = np.arange(len(table))
         if self.split_by is not None:
-            if self.split_by not in frame.columns:
+            if self.split_by not in table.columns:
                 raise SynthgenError(
                     f"data.split_by: {self.split_by!r} is not a column: "
-                    f"{nearest(self.split_by, frame.columns, what='columns are')}"
+                    f"{nearest(self.split_by, table.columns, what='columns are')}"
                 )
-            groups = pd.factorize(frame[self.split_by], use_na_sentinel=False)[0]
-            frame = frame.drop(columns=self.split_by)
+            groups = pd.factorize(table[self.split_by], use_na_sentinel=False)[0]
+            table = table.drop(columns=[self.split_by])
             self.entities = pd.Series(groups)
-        frame = frame.rename(columns=str).reset_index(drop=True)
         separate = isinstance(self.holdout_share, str)
         share = 0.0 if isinstance(self.holdout_share, str) else self.holdout_share
-        train, validation, holdout = split_rows(groups, share, self.validation_share, self.seed)
-        seen = frame.iloc[np.sort(np.concatenate([train, validation]))]
+        parts = split_rows(groups, share, self.validation_share, self.seed)
+        train, validation, _ = parts
+        seen = table.take(np.sort(np.concatenate([train, validation])))
         learned = infer_schema(seen, self.target, self._wishes, self.rare_below)
         self.target, self.sensitive = learned.target, self._wishes.sensitive
         self.codec = TableCodec.fit(seen, learned, self.rare_below, self._constraints)
-        frame = frame[learned.names]
-        self.train = frame.iloc[train]
-        self.validation = frame.iloc[validation] if len(validation) else None
-        self.holdout = frame.iloc[holdout] if len(holdout) else None
+        table = table.drop(columns=[name for name in table.columns if name not in learned.names])
+        if isinstance(table, StreamedTable):
+            layout = self.codec.layout
+            table.check_room((layout.numerical + layout.categorical) * len(train) / len(table))
+            self._streamed = (table.take(train), table.take(np.concatenate([train, validation])))
+            compared = table.in_memory([part[limited_rows(len(part), _COMPARED, self.seed)] for part in parts])
+            warnings.warn(
+                f"{self.path}: the table stays in its files, of which a column at a time is read; training learns from "
+                f"{len(train):,} rows, of which evaluation compares {len(compared[0]):,}",
+                stacklevel=2,
+            )
+        else:
+            compared = [table.iloc[part] for part in parts]
+        self.train = compared[0]
+        self.validation, self.holdout = (part if len(part) else None for part in compared[1:])
         if separate:
-            self.holdout = read_table(str(self.holdout_share))
-            for name in self.codec.schema.names:
-                if name not in self.holdout.columns:
-                    raise SynthgenError(
-                        f"{self.holdout_share}: lacks column {name!r}; "
-                        f"{nearest(name, self.holdout.columns, what='it has')}"
-                    )
-            self.holdout = self.holdout[self.codec.schema.names]
+            self.holdout = self._separate_holdout(str(self.holdout_share))
         self._loaded = True
+
+    @property
+    def training_rows(self) -> int:
+        """See `DataModule.training_rows`; of a table that stays in its files, `train` is a part of them."""
+        return len(self.train) if self._streamed is None else len(self._streamed[0])
+
+    def training_tensors(self) -> dict[str, Tensor]:
+        """See `DataModule.training_tensors`."""
+        return super().training_tensors() if self._streamed is None else self._codes
+
+    @cached_property
+    def _codes(self) -> dict[str, Tensor]:
+        """Of all training rows: encoding reads the whole of their files."""
+        assert self._streamed is not None
+        return self.codec.encode(self._streamed[0])
+
+    def _table(self) -> pd.DataFrame | StreamedTable:
+        """The rows that are to be split; a source that can take some of them, or leave them in place, does."""
+        can = signature(self.source).parameters if self.path is not None else {}
+        if self.streamed and "streamed" not in can:
+            raise SynthgenError("data.streamed: this source reads a table whole; expected data=parquet, or null")
+        if "streamed" in can:
+            table = self.source(self.path, limit=self.limit, seed=self.seed, streamed=self.streamed)
+        else:
+            table = self.read()
+        return table if isinstance(table, StreamedTable) else table.rename(columns=str).reset_index(drop=True)
+
+    def _separate_holdout(self, path: str) -> pd.DataFrame:
+        reader = reader_of(path)
+        takes_some = self._streamed is not None and "limit" in signature(reader).parameters
+        holdout = reader(path, limit=_COMPARED, seed=self.seed) if takes_some else reader(path)
+        for name in self.codec.schema.names:
+            if name not in holdout.columns:
+                raise SynthgenError(f"{path}: lacks column {name!r}; {nearest(name, holdout.columns, what='it has')}")
+        return holdout[self.codec.schema.names]
 
     @property
     def fingerprint(self) -> str:
         """A hash of the rows that training may see, their order included, and of what a schema file says of them."""
-        content = fingerprint(self.train, self.validation)
         said: list[Any] = []
         if self._wishes.columns:
             said = [self._wishes.target, dict(self._wishes.columns)]
         if self._constraints:
             said.append([str(constraint) for constraint in self._constraints])
         if not said:
-            return content
-        return hashlib.sha256(f"{content} {json.dumps(said, sort_keys=True)}".encode()).hexdigest()
+            return self._content
+        return hashlib.sha256(f"{self._content} {json.dumps(said, sort_keys=True)}".encode()).hexdigest()
+
+    @cached_property
+    def _content(self) -> str:
+        return fingerprint(self.train, self.validation) if self._streamed is None else fingerprint(self._streamed[1])

@@ -14,6 +14,7 @@ from synthgen.data.tables.invented import FORMATS, LOCALE, digits_held
 from synthgen.data.tables.moments import kind_written, recognise, ticks_of, unit_of
 from synthgen.data.tables.personal import NUMERIC, personal_format
 from synthgen.data.tables.ranges import with_range
+from synthgen.data.tables.streamed import Table
 from synthgen.data.tables.wishes import DROP, Wishes
 from synthgen.errors import SynthgenError, nearest
 from synthgen.layout import MAX_MEASURED, RARE, Column, Kind, TableSchema
@@ -27,7 +28,7 @@ _LONG_WORDS = 4
 
 
 def infer_schema(
-    frame: pd.DataFrame, target: str | None = None, wanted: Wishes | None = None, rare_below: int = 0
+    frame: Table, target: str | None = None, wanted: Wishes | None = None, rare_below: int = 0
 ) -> TableSchema:
     """Infers what each column holds, but for what a person says of it.
 
@@ -58,7 +59,7 @@ def infer_schema(
         wish = wanted.columns.get(name, {})
         if wish.get("kind") == DROP:
             continue
-        cells = Cells(name, frame.iloc[:, i])
+        cells = Cells(name, frame[frame.columns[i]])
         where = f"{wanted.where}: column {name!r}"
         column = _wished(cells, wish, where) if wish else None
         if column is None:
@@ -121,9 +122,9 @@ def numbers_column(name: str, values: pd.Series, rare_below: int = 0) -> Column:
     return _without_rare(column, values, rare_below) if rare_below > 1 else column
 
 
-def _names(frame: pd.DataFrame) -> list[str]:
-    if frame.empty:
-        raise SynthgenError(f"the table has {frame.shape[0]} rows and {frame.shape[1]} columns; expected some of both")
+def _names(frame: Table) -> list[str]:
+    if not len(frame) or not len(frame.columns):
+        raise SynthgenError(f"the table has {len(frame)} rows and {len(frame.columns)} columns; expected some of both")
     names = [str(name) for name in frame.columns]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

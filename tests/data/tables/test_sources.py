@@ -111,7 +111,7 @@ def test_some_rows_of_a_folder_are_read_a_row_group_at_a_time(tmp_path):
 
 def test_more_than_memory_holds_is_refused_with_a_number_that_fits(tmp_path, monkeypatch):
     path = sales(tmp_path / "sales")
-    monkeypatch.setattr("synthgen.data.tables.sources._memory", lambda: 4000)
+    monkeypatch.setattr("synthgen.data.tables.sources.memory", lambda: 4000)
     with pytest.raises(
         SynthgenError, match=r"sales: found 1,000 rows of .* GiB, more than .*; data\.limit=(\d+)"
     ) as raised:

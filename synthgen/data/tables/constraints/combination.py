@@ -6,6 +6,7 @@ import pandas as pd
 from synthgen.data.tables.constraints.combined import Combinations
 from synthgen.data.tables.constraints.given import Given
 from synthgen.data.tables.constraints.transform import Derived, Near, Transform
+from synthgen.data.tables.streamed import Table
 
 __all__ = ["Combination"]
 
@@ -26,7 +27,7 @@ class Combination(Transform):
         self.made = {self.place: self.columns[0]}
         self._where = where
 
-    def forward(self, frame: pd.DataFrame) -> dict[str, pd.Series]:
+    def forward(self, frame: Table) -> dict[str, pd.Series]:
         """See `Transform.forward`."""
         return {self.place: pd.Series(self.table.place_or_near(frame))}
 

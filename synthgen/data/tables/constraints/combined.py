@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from synthgen.data.tables.constraints.scale import Scale, is_number_like
+from synthgen.data.tables.streamed import Table
 from synthgen.data.tables.variables import dtype_of
 from synthgen.errors import SynthgenError
 from synthgen.layout import RARE, Column, Kind
@@ -48,7 +49,7 @@ class Combinations:
         self._places = pd.MultiIndex.from_arrays(list(codes.T))
 
     @classmethod
-    def fit(cls, frame: pd.DataFrame, columns: Sequence[Column], rare_below: int = 0) -> "Combinations":
+    def fit(cls, frame: Table, columns: Sequence[Column], rare_below: int = 0) -> "Combinations":
         """Finds what occurs.
 
         Raises:
@@ -77,13 +78,13 @@ class Combinations:
     def __len__(self) -> int:
         return len(self.codes)
 
-    def place(self, frame: pd.DataFrame) -> np.ndarray:
+    def place(self, frame: Table) -> np.ndarray:
         """(rows,) which combination a row has; −1 where it is none of them."""
         return self._places.get_indexer(
             pd.MultiIndex.from_arrays([self.place_of(i, frame[column.name]) for i, column in enumerate(self.columns)])
         )
 
-    def place_or_near(self, frame: pd.DataFrame) -> np.ndarray:
+    def place_or_near(self, frame: Table) -> np.ndarray:
         """(rows,) as `place`; with `rare_below` a row of a rare one has the most frequent of its first column's value.
 
         Raises:
@@ -95,7 +96,7 @@ class Combinations:
             return place
         if self.rare_below < 2:
             names = [column.name for column in self.columns]
-            found = frame.loc[unknown, names].iloc[0].tolist()
+            found = frame[names].loc[unknown].iloc[0].tolist()
             raise SynthgenError(f"columns {names}: {found} is not among the combinations that the codec was fitted on")
         falling = np.argsort(-self.counts, kind="stable")
         firsts, at = np.unique(self.codes[falling, 0], return_index=True)

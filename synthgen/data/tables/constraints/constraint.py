@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
-import pandas as pd
 
+from synthgen.data.tables.streamed import Table
 from synthgen.errors import SynthgenError, nearest
 from synthgen.layout import Kind, TableSchema
 
@@ -58,11 +58,11 @@ class Constraint(ABC):
                     "may name it"
                 )
 
-    def learn(self, frame: pd.DataFrame, rare_below: int) -> None:  # noqa: B027  # most kinds learn nothing
+    def learn(self, frame: Table, rare_below: int) -> None:  # noqa: B027  # most kinds learn nothing
         """Takes in what the training rows have, where it is about that."""
 
     @abstractmethod
-    def check(self, frame: pd.DataFrame) -> np.ndarray:
+    def check(self, frame: Table) -> np.ndarray:
         """(rows,) whether a row obeys it."""
 
     def state(self) -> dict[str, Any]:

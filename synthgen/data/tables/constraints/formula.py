@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from synthgen.data.tables.constraints.scale import Scale, is_number_like
+from synthgen.data.tables.streamed import Table
 from synthgen.errors import SynthgenError
 from synthgen.layout import Column, Kind, TableSchema
 
@@ -88,14 +89,15 @@ class Formula:
             raise SynthgenError(f"{where}: names no column: {text!r}")
         self.columns = tuple(names)
 
-    def holds(self, frame: pd.DataFrame, schema: TableSchema) -> np.ndarray:
+    def holds(self, frame: Table, schema: TableSchema) -> np.ndarray:
         """(rows,) whether it is true of a row; it is of one in which a cell that it names is missing.
 
         Raises:
             SynthgenError: Its values do not go together, such as text and numbers.
         """
-        complete = frame[list(self.columns)].notna().all(axis=1).to_numpy()
-        rows = frame.loc[complete]
+        rows = frame[list(self.columns)]
+        complete = rows.notna().all(axis=1).to_numpy()
+        rows = rows.loc[complete]
         known = {name: _values(rows[name], schema[name]) for name in self.columns}
         try:
             with np.errstate(all="ignore"):

@@ -8,6 +8,7 @@ import pandas as pd
 from synthgen.data.tables.constraints.given import Given
 from synthgen.data.tables.constraints.scale import Scale, common_scales
 from synthgen.data.tables.constraints.transform import Derived, Near, Transform
+from synthgen.data.tables.streamed import Table
 from synthgen.layout import Column
 
 __all__ = ["Gaps"]
@@ -31,7 +32,7 @@ class Gaps(Transform):
         self.made = dict(zip(self.gaps, self.replaced, strict=True))
         self._scales = common_scales(columns, where)
 
-    def forward(self, frame: pd.DataFrame) -> dict[str, pd.Series]:
+    def forward(self, frame: Table) -> dict[str, pd.Series]:
         """See `Transform.forward`."""
         last, nothing = self._scales[0].read(frame[self.columns[0]])
         made = {}

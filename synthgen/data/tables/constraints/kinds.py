@@ -10,6 +10,7 @@ from synthgen.data.tables.constraints.combined import Combinations
 from synthgen.data.tables.constraints.constraint import Constraint, different_names
 from synthgen.data.tables.constraints.formula import Formula
 from synthgen.data.tables.constraints.measured import Inequality, Range, Sum
+from synthgen.data.tables.streamed import Table
 from synthgen.errors import SynthgenError, nearest
 from synthgen.layout import Kind, TableSchema
 
@@ -31,11 +32,11 @@ class FixedCombinations(Constraint):
         super().bind(schema)
         self.schema = tuple(schema[name] for name in self.columns)
 
-    def learn(self, frame: pd.DataFrame, rare_below: int) -> None:
+    def learn(self, frame: Table, rare_below: int) -> None:
         """See `Constraint.learn`."""
         self.table = Combinations.fit(frame, self.schema, rare_below)
 
-    def check(self, frame: pd.DataFrame) -> np.ndarray:
+    def check(self, frame: Table) -> np.ndarray:
         """See `Constraint.check`."""
         return self.table.place(frame) >= 0
 
@@ -64,12 +65,12 @@ class Unique(Constraint):
         # Where a cell of it is missing a row is like no other.
         self.certain = any(schema[name].kind is Kind.IDENTIFIER for name in self.columns)
 
-    def check(self, frame: pd.DataFrame) -> np.ndarray:
+    def check(self, frame: Table) -> np.ndarray:
         """See `Constraint.check`."""
         keys, missing = self.keys(frame)
         return missing | ~pd.Series(keys).duplicated().to_numpy()
 
-    def keys(self, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    def keys(self, frame: Table) -> tuple[np.ndarray, np.ndarray]:
         """(rows,) a number that stands for the columns of a row, uint64, and whether one of them is missing."""
         rows = frame[list(self.columns)]
         hashed = pd.util.hash_pandas_object(rows, index=False).to_numpy(dtype=np.uint64)
@@ -87,7 +88,7 @@ class NotNull(Constraint):
         super().__init__(said, where)
         self.columns = different_names([said] if isinstance(said, str | int) else said, where, 1)
 
-    def check(self, frame: pd.DataFrame) -> np.ndarray:
+    def check(self, frame: Table) -> np.ndarray:
         """See `Constraint.check`."""
         return frame[list(self.columns)].notna().all(axis=1).to_numpy()
 
@@ -109,7 +110,7 @@ class FormulaHolds(Constraint):
         super().bind(schema)
         self.schema = schema
 
-    def check(self, frame: pd.DataFrame) -> np.ndarray:
+    def check(self, frame: Table) -> np.ndarray:
         """See `Constraint.check`."""
         return self.formula.holds(frame, self.schema)
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from synthgen.data.tables.constraints.constraint import Constraint, different_names
 from synthgen.data.tables.constraints.scale import Scale, common_scales, is_single
+from synthgen.data.tables.streamed import Table
 from synthgen.errors import SynthgenError, nearest
 from synthgen.layout import Column, Kind, TableSchema
 
@@ -42,7 +43,7 @@ class Inequality(Constraint):
         super().bind(schema)
         self.scales = common_scales([schema[name] for name in self.columns], self.where)
 
-    def check(self, frame: pd.DataFrame) -> np.ndarray:
+    def check(self, frame: Table) -> np.ndarray:
         """See `Constraint.check`."""
         return _in_order([scale.read(frame[scale.column.name]) for scale in self.scales], self.strict)
 
@@ -101,7 +102,7 @@ class Range(Constraint):
         low, high = (end if isinstance(end, str) and end in self.columns else None for end in self.ends)
         return tuple(name for name in (low, self.column, high) if name is not None)
 
-    def check(self, frame: pd.DataFrame) -> np.ndarray:
+    def check(self, frame: Table) -> np.ndarray:
         """See `Constraint.check`."""
         numbers, missing = self.scales[self.column].read(frame[self.column])
         low, high = self.fixed
@@ -135,7 +136,7 @@ class Sum(Constraint):
                 raise SynthgenError(f"{self.where}: column {name!r} is {schema[name].kind}, expected numbers")
         self.scales = common_scales([schema[name] for name in self.columns], self.where)
 
-    def check(self, frame: pd.DataFrame) -> np.ndarray:
+    def check(self, frame: Table) -> np.ndarray:
         """See `Constraint.check`."""
         (total, missing), *parts = (scale.read(frame[scale.column.name]) for scale in self.scales)
         added, largest = np.zeros_like(total), np.abs(total)

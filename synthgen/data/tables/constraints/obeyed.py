@@ -14,6 +14,7 @@ from synthgen.data.tables.constraints.kinds import FixedCombinations, NotNull, U
 from synthgen.data.tables.constraints.measured import Inequality, Range, Sum
 from synthgen.data.tables.constraints.totals import Totals
 from synthgen.data.tables.constraints.transform import Derived, Near, Transform
+from synthgen.data.tables.streamed import Table
 from synthgen.errors import SynthgenError
 from synthgen.layout import Column, Kind, TableSchema
 
@@ -62,7 +63,7 @@ class Obeyed:
     def fit(
         cls,
         constraints: Sequence[Constraint],
-        frame: pd.DataFrame,
+        frame: Table,
         schema: TableSchema,
         rare_below: int,
         describe: Callable[[str, pd.Series, int], Column],
@@ -95,13 +96,15 @@ class Obeyed:
                     made[name] = describe(name, values, rare_below)
         return cls(schema, constraints, chosen, made)
 
-    def forward(self, frame: pd.DataFrame) -> pd.DataFrame:
+    def forward(self, frame: Table) -> Table:
         """Rows as a model learns them."""
         if not self.transforms:
             return frame
         made: dict[str, pd.Series] = {}
         for transform in self.transforms:
             made.update(transform.forward(frame))
+        if not isinstance(frame, pd.DataFrame):
+            return frame.assign(**made)
         return pd.DataFrame(
             {
                 name: made[name].reset_index(drop=True) if name in made else frame[name].reset_index(drop=True)
@@ -142,7 +145,7 @@ class Obeyed:
         for constraint in self.constraints:
             _refuse_contradiction(constraint, given)
 
-    def holds(self, frame: pd.DataFrame) -> np.ndarray:
+    def holds(self, frame: Table) -> np.ndarray:
         """(rows,) whether a row obeys all constraints that are on rows by themselves."""
         holds = np.ones(len(frame), dtype=bool)
         for constraint in self.constraints:
@@ -250,7 +253,7 @@ def _constructible(constraints: Sequence[Constraint]) -> Iterator[Constraint]:
             yield constraint
 
 
-def _transform(constraint: Constraint, schema: TableSchema, frame: pd.DataFrame) -> Transform:
+def _transform(constraint: Constraint, schema: TableSchema, frame: Table) -> Transform:
     columns = [schema[name] for name in constraint.columns]
     if isinstance(constraint, Sum):
         return Totals.fit(columns[0], columns[1:], frame, str(constraint))
@@ -274,7 +277,7 @@ def _places(transform: Combination) -> Column:
     return Column(transform.place, kind, "int64", places)
 
 
-def _refuse_broken(constraint: Constraint, frame: pd.DataFrame) -> None:
+def _refuse_broken(constraint: Constraint, frame: Table) -> None:
     if isinstance(constraint, FixedCombinations):
         return  # it is what the rows have
     obeys = constraint.check(frame)

@@ -9,6 +9,7 @@ import pandas as pd
 from synthgen.data.tables.constraints.given import Given
 from synthgen.data.tables.constraints.scale import Scale, common_scales
 from synthgen.data.tables.constraints.transform import Derived, Near, Transform
+from synthgen.data.tables.streamed import Table
 from synthgen.layout import Column
 
 __all__ = ["Totals"]
@@ -42,7 +43,7 @@ class Totals(Transform):
         self._where = where
 
     @classmethod
-    def fit(cls, total: Column, parts: Sequence[Column], frame: pd.DataFrame, where: str) -> "Totals":
+    def fit(cls, total: Column, parts: Sequence[Column], frame: Table, where: str) -> "Totals":
         """Learns which parts vary most, and whether cells are missing."""
         _, *scales = common_scales([total, *parts], where)
         spread = [float(np.std(scale.read(frame[scale.column.name])[0].astype(float))) for scale in scales]
@@ -50,7 +51,7 @@ class Totals(Transform):
         rest = bool(frame[names].isna().to_numpy().any())
         return cls(total, parts, np.argsort(-np.array(spread), kind="stable").tolist(), rest, where)
 
-    def forward(self, frame: pd.DataFrame) -> dict[str, pd.Series]:
+    def forward(self, frame: Table) -> dict[str, pd.Series]:
         """See `Transform.forward`."""
         if not self.made:
             return {}

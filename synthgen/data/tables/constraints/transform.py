@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from synthgen.data.tables.constraints.given import Given
+from synthgen.data.tables.streamed import Table
 
 __all__ = ["Derived", "Near", "Transform"]
 
@@ -43,7 +44,7 @@ class Transform(ABC):
     made: Mapping[str, str]
 
     @abstractmethod
-    def forward(self, frame: pd.DataFrame) -> dict[str, pd.Series]:
+    def forward(self, frame: Table) -> dict[str, pd.Series]:
         """The columns that it makes, by name."""
 
     @abstractmethod
