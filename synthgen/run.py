@@ -114,6 +114,7 @@ def train(config: dict[str, Any], data: DataModule | None = None) -> Run:
         seed_everything(config["seed"], workers=True, verbose=False)
         # Whatever may be wrong with the settings shows before anything is written.
         synthesizer = _build(config, data)
+        follows = bool(getattr(rank_zero_only, "rank", 0))  # a process that serves the first one of this run
         callbacks = [build(callback) for callback in (config["callbacks"] or {}).values() if callback]
         saving = Saving(
             config["save_every"],
@@ -123,10 +124,11 @@ def train(config: dict[str, Any], data: DataModule | None = None) -> Run:
             config["best_mode"],
         )
         budget = Budget(config["max_samples"], max_time)
-        trainer = _trainer(config)
-        with nullcontext() if getattr(rank_zero_only, "rank", 0) else locked(folder.path):
-            _begin(folder, config, data)
-            with _loggers(config, folder) as loggers:
+        trainer = _trainer(config, synthesizer.model)
+        with nullcontext() if follows else locked(folder.path):
+            if not follows:
+                _begin(folder, config, data)
+            with _loggers({**config, "logger": None} if follows else config, folder) as loggers:
                 fitted = fit_model(
                     synthesizer.model,
                     data,
@@ -141,6 +143,8 @@ def train(config: dict[str, Any], data: DataModule | None = None) -> Run:
                 )
             synthesizer.facts |= {"examples_seen": fitted.samples_seen, "training_seconds": round(fitted.seconds, 1)}
             synthesizer.model.to("cpu").eval()
+            if follows:
+                return Run(synthesizer, folder, checkpoint, fitted)
             synthesizer.save(checkpoint)
             folder.record(
                 status="interrupted" if fitted.interrupted else "finished",
@@ -166,7 +170,7 @@ def plan(config: dict[str, Any], data: DataModule | None = None) -> Plan:
         takes_examples = any(stage.share for stage in model.stages)
         steps = Budget(data.batch_size * _PLAN_STEPS)
         begun = time.monotonic()
-        fit_model(model, data, _trainer(config), RunFolder(Path(scratch)), steps, validate_every=10**15)
+        fit_model(model, data, _trainer(config, model), RunFolder(Path(scratch)), steps, validate_every=10**15)
         spent = time.monotonic() - begun
         rate = model.samples_seen / max(steps.seconds or spent, 1e-9)
     weights = [p for p in model.parameters() if p.requires_grad]
@@ -282,8 +286,10 @@ def _build(config: dict[str, Any], data: DataModule) -> Synthesizer:
     return synthesizer
 
 
-def _trainer(config: dict[str, Any]) -> partial:
+def _trainer(config: dict[str, Any], model: Model) -> partial:
     settings = dict(config["trainer"])
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        settings |= {"devices": 1, "strategy": "auto"}  # a closed form sees all data at once: nothing can be shared
     if settings["accelerator"] in ("gpu", "cuda") and not torch.cuda.is_available():
         raise SynthgenError(f"trainer.accelerator: found {settings['accelerator']!r}, but this machine has no GPU")
     if str(settings.get("precision")) in ("16", "16-mixed", "16-true"):

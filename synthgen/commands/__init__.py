@@ -52,7 +52,11 @@ def _run_hydra(command: str, arguments: list[str]) -> int:
     warnings.showwarning = _print_warning
     failures: list[BaseException] = []
 
+    program = sys.argv[0]
+
     def task(config: DictConfig) -> None:
+        # Further processes of a run are started with it, and take the same arguments.
+        sys.argv = [program, command, *arguments]
         # Hydra would announce a failed job in words of its own.
         try:
             import_module(f"synthgen.commands.{command}").run(config)

@@ -17,13 +17,22 @@ _CHANGEABLE = ("run", "resume", "trainer", "logger")
 
 def run(config: DictConfig) -> None:
     """Trains one run, or goes on with it, and says where its checkpoint folder is."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+    from pytorch_lightning.utilities import rank_zero_only
     from rich.console import Console
 
     from synthgen import run as runs
     from synthgen.training.signals import exit_code
 
-    console = Console(highlight=False, soft_wrap=True)
+    follows = bool(getattr(rank_zero_only, "rank", 0))  # the first process of the run speaks for all
+    console = Console(highlight=False, soft_wrap=True, quiet=follows)
     settings = _settings(config)
+    strategy = settings["trainer"].get("strategy", "auto")
+    if HydraConfig.get().mode == RunMode.MULTIRUN and strategy != "auto":
+        raise SynthgenError(
+            f"trainer.strategy: found {strategy!r}, but the runs of a sweep take one device each: trainer=gpu"
+        )
     with console.status("reading the data"):
         data = runs.load_data(settings)
     if settings["dry_run"]:
@@ -43,7 +52,7 @@ def run(config: DictConfig) -> None:
         console.print(f"trained on {ended.fitted.samples_seen:,} examples in {ended.fitted.seconds:,.0f} s")
         console.print(f"run folder: {ended.folder.path}")
     console.print(f"checkpoint: {ended.checkpoint}")
-    if ended.fitted is not None and ended.fitted.signal is not None:
+    if ended.fitted is not None and ended.fitted.signal is not None and not follows:
         raise SystemExit(exit_code(ended.fitted.signal))
 
 
@@ -58,7 +67,9 @@ def _settings(config: DictConfig) -> dict[str, Any]:
         return to_plain(config)
     stored, typed = RunFolder(Path(config.run)).config(), to_plain(config)
     given = HydraConfig.get().overrides.task
-    changes = [override for override in given if override.partition("=")[0] not in _CHANGEABLE]
+    keys = [override.partition("=")[0] for override in given]
+    # Of a trainer or a logger that is given anew, details may be given, too.
+    changes = [override for override, key in zip(given, keys) if _root(key, keys) not in _CHANGEABLE]
     if changes and (different := [key for key in stored if key not in _CHANGEABLE and typed.get(key) != stored[key]]):
         if not config.resume:
             return typed
@@ -72,9 +83,15 @@ def _settings(config: DictConfig) -> dict[str, Any]:
     # A run that an older version began lacks the settings that have come since.
     settings = {**typed, **stored, "run": config.run, "resume": typed["resume"]}
     for key in ("trainer", "logger"):
-        if any(override.partition("=")[0] == key for override in given):
+        if key in keys:
             settings[key] = typed[key]
     return settings
+
+
+def _root(key: str, given: list[str]) -> str:
+    """The group of a detail such as `trainer.devices`, where that is given beside it; else the key itself."""
+    group = key.lstrip("+").partition(".")[0]
+    return group if group in given else key
 
 
 def _has_not_begun(run: Path) -> bool:

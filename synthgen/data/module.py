@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -93,8 +94,11 @@ class DataModule(LightningDataModule):
         device, world_size = self.trainer.strategy.root_device, self.trainer.world_size
         encoded = self.tensors(self.validation)
         rows = torch.arange(min(_MAX_VALIDATION, len(next(iter(encoded.values())))))
+        rows = rows.repeat(ceil(world_size / max(len(rows), 1)))  # one for each process at least
         own = rows[self.trainer.global_rank :: world_size]
-        chunks = own.split(self.batch_size)
+        # As many batches for each process, which wait for one another at every one.
+        batches_each = ceil(ceil(len(rows) / world_size) / self.batch_size)
+        chunks = own.split(self.batch_size) if world_size == 1 else own.tensor_split(batches_each)
         batches = [{name: tensor[chunk].to(device) for name, tensor in encoded.items()} for chunk in chunks]
         # Even without shuffling a DataLoader draws a number, which must not come out of training's randomness.
         own_draws = torch.Generator()

@@ -28,7 +28,8 @@ class Budget(Callback):
     With `max_time`, the run measures its speed over the first 30 % of the time (of a model with several stages, of what
     the first one takes), then fixes the number of examples that the rest will hold. The speed of stages yet to come is
     rehearsed. Schedules follow that number, it is saved with every checkpoint, and a run replayed with it as
-    `max_samples` gives the same weights.
+    `max_samples` gives the same weights. Of several processes the first one's clock decides for all: they ask it as
+    soon as half of what it then says is left has passed, a few dozen times in a run.
 
     Where the last stage that takes examples has a `plateau`, it is watched for: once its validation loss has not fallen
     for so long, what the run still learns is the stage's cool-down, and the budget is cut to that.
@@ -45,6 +46,7 @@ class Budget(Callback):
         self._clock = 0.0
         self._steps = 0
         self._warm: tuple[float, int] = (0.0, 0)
+        self._ask_at = 0  # the step at which several processes next ask the first one
         self._later: float | None = None  # seconds that later stages add to an example of the whole budget, by shares
         self._best = math.inf
         self._stale = 0  # validations since
@@ -99,9 +101,17 @@ class Budget(Callback):
         if self._steps == _WARM_UP_STEPS:
             self._later = self._rehearsed(trainer, pl_module)
             self._warm = (time.monotonic() - self._clock, pl_module.samples_seen)
+        several = trainer.world_size > 1
+        if several and self._steps < self._ask_at:
+            return
         share = next(stage.share for stage in pl_module.stages if stage.share)
         first = share * self.seconds / max(pl_module.samples_seen, 1)
-        if self.seconds >= _MEASURED * max_time * first / max(first + (self._later or 0.0), 1e-12):
+        left = _MEASURED * max_time * first / max(first + (self._later or 0.0), 1e-12) - self.seconds
+        wait = 0 if left <= 0 else max(1, int(left / 2 * self._steps / self.seconds))
+        if several:
+            wait = int(trainer.strategy.broadcast(wait))
+        self._ask_at = self._steps + wait
+        if not wait:
             self._fix(trainer, pl_module, max_time)
 
     def _fix(self, trainer: Trainer, pl_module: Any, max_time: float) -> None:

@@ -116,6 +116,10 @@ class Checkpoints(Callback):
             warnings.warn(f"{self.folder / name}: {fault}; weights that are not the best are used", stacklevel=2)
         return None
 
+    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        """Makes the first process's folder that of all."""
+        self.folder = Path(trainer.strategy.broadcast(str(self.folder)))
+
     def save(self, trainer: Trainer) -> None:
         """Saves the whole state; the checkpoint that was the last one stays beside it as the one before."""
         new, last, before = (self.folder / name for name in _NEWEST_FIRST)

@@ -40,6 +40,7 @@ _EXPECTED_WARNINGS = (
     ".*LeafSpec.*",
     ".*lr_scheduler.*",
     ".*val_check_interval=1.*",
+    ".*find_unused_parameters=True was specified.*",
 )
 
 
@@ -84,7 +85,8 @@ def fit_model(
 ) -> Fitted:
     """Trains until the budget is spent, early stopping ends it, or a signal comes; leaves the best weights in `model`.
 
-    Ctrl-C, SIGTERM and SIGUSR1 end it after the batch in flight, with a checkpoint; a second one ends it at once.
+    Ctrl-C, SIGTERM and SIGUSR1 end it after the batch in flight, with a checkpoint; a second one ends it at once. Of
+    several processes the first one's folder is used, and all of them end with the same weights.
 
     Args:
         model: What is trained, in place.
@@ -110,7 +112,8 @@ def fit_model(
         validate_every = min(_VALIDATE_EVERY, epoch) if watched else _VALIDATE_EVERY
     if validate_every < 1:
         raise SynthgenError(f"validate_every: found {validate_every}, expected at least 1")
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its notes on hardware and tips
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # their notes on hardware and tips
     callbacks, loggers = list(callbacks), list(loggers)
     stability = next((callback for callback in callbacks if isinstance(callback, Stability)), None)
     if stability is None:
@@ -151,9 +154,14 @@ def fit_model(
                 break
             except RolledBack:
                 stability.roll_back()
-                checkpoint = newest_checkpoint(folder.path, until=stability.sound_until)
-    if best := checkpoints.best_checkpoint():
-        model.load_state_dict(AtomicCheckpointIO().load_checkpoint(best)["state_dict"])
+                checkpoint = newest_checkpoint(checkpoints.folder, until=stability.sound_until)
+        trainer.strategy.barrier("what is kept is on disk")
+        kept = checkpoints.best_checkpoint()
+        if kept is None and trainer.world_size > 1:  # running statistics differ among processes
+            kept = newest_checkpoint(checkpoints.folder)
+        if kept is not None:
+            model.load_state_dict(AtomicCheckpointIO().load_checkpoint(kept)["state_dict"])
+        trainer.strategy.barrier("what is kept has been read")
     return Fitted(
         signal=number,
         samples_seen=model.samples_seen,

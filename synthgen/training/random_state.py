@@ -15,7 +15,7 @@ class RandomState(Callback):
 
     What is restored takes effect when training starts: what is done before it may draw, too. What validation draws is
     put back after it, so that training does not depend on when it was validated. A checkpoint holds the state of the
-    first process; the others of several go on with generators seeded from it.
+    first process; the others of several begin, and go on, with generators seeded from it, each with another.
     """
 
     def __init__(self) -> None:
@@ -42,10 +42,9 @@ class RandomState(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Restores the states."""
-        if self._restored is None:
-            return
-        self._restore(self._restored, pl_module.device)
-        self._restored = None
+        if self._restored is not None:
+            self._restore(self._restored, pl_module.device)
+            self._restored = None
         if trainer.global_rank:
             torch.manual_seed(int(torch.randint(2**62, ())) + trainer.global_rank)
 

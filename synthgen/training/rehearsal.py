@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from pytorch_lightning import Trainer
+from torch import Tensor
 
 from synthgen.models.stages import StepContext
 
@@ -33,6 +34,13 @@ def rehearse(trainer: Trainer, model: Any, index: int) -> float:
     examples = stream.batch_size * trainer.world_size
     before = {name: value.clone() for name, value in stage.state_dict().items()}
     optimizers = stage.optimizers()
+
+    def backward(loss: Tensor) -> None:
+        # Not by `loss.backward()`: where several processes train, that would count as a step that they take together.
+        learning = [parameter for parameter in stage.parameters() if parameter.requires_grad]
+        for parameter, gradient in zip(learning, torch.autograd.grad(loss, learning, allow_unused=True)):
+            parameter.grad = gradient
+
     generator = torch.Generator(device).manual_seed(0)
     begun = 0.0
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
@@ -40,9 +48,7 @@ def rehearse(trainer: Trainer, model: Any, index: int) -> float:
         for step in range(_WARM_UP + _TIMED):
             if step == _WARM_UP:
                 begun = _now(device)
-            context = StepContext(
-                optimizers, lambda loss: loss.backward(), generator, step * examples, None, examples, batch
-            )
+            context = StepContext(optimizers, backward, generator, step * examples, None, examples, batch)
             with trainer.precision_plugin.train_step_context():
                 stage.training_step(batch, context)
         seconds = _now(device) - begun

@@ -44,6 +44,8 @@ class Stability(Callback):
     spread: divergence, and not the one large loss in a thousand that diffusion models have. Its steps have been taken;
     "skip" can only warn of it.
 
+    Several processes read the means of their losses, so that all of them find the same.
+
     Args:
         policy: "stop", "skip" or "rollback".
         every: Steps between two readings.
@@ -147,7 +149,8 @@ class Stability(Callback):
         if not self._steps or self._place is None:
             return
         steps, self._steps = self._steps, []
-        values = iter(torch.stack([value.float().mean() for _, named, _ in steps for value in named.values()]).tolist())
+        noted = torch.stack([value.float().mean() for _, named, _ in steps for value in named.values()])
+        values = iter(self._place[0].strategy.reduce(noted, reduce_op="mean").tolist())
         read = [(seen, {name: next(values) for name in named}, rows) for seen, named, rows in steps]
         bad = []
         for seen, named, rows in read:

@@ -21,7 +21,9 @@ from tests.tiny import Numbers, fit
 
 @cache
 def config_of(family):
-    return compose("train", [*FAMILIES[family], f"model={family}"])
+    """Of a family, or of one with settings of its own: "table/argn network=any_order_transformer"."""
+    model, *more = family.split()
+    return compose("train", [*FAMILIES[model], f"model={model}", *more])
 
 
 def data_for(family):
