@@ -40,6 +40,7 @@ def write_pages(records: Mapping[str, Record], docs: Path) -> None:
             (HERE / f"about_{kind}.md").read_text(),
             _remarks(kind, rows),
             *_distances(names, record),
+            *_ratios(names, record),
             *(_of_data(kind, name, record) for name in names),
         ]
         for name in names:
@@ -68,6 +69,41 @@ def _distances(names: Sequence[str], record: Record) -> list[str]:
         "than real data counts as 0.02 times the difference that would matter."
     )
     return ["## Distance from real data", "", intro, "", *_markdown(["", *names], cells), ""]
+
+
+def _ratios(names: Sequence[str], record: Record) -> list[str]:
+    """What methods take and make beside their rivals; nothing where no method has one with rows of the same data."""
+    cells = []
+    for method, name in ((method, name) for method in METHODS for name in names if method.rival):
+        own, other = (
+            [row for row in record.rows if (row["method"], row["data"], row["status"]) == (each, name, "done")]
+            for each in (method.name, method.rival)
+        )
+        if not own or not other:
+            continue
+        measured = []
+        for rows in (own, other):
+            calm = [row for row in rows if not row["spoiled"]] or rows
+            far = [distance(row["figures"], record.floors.get(name, {})) for row in rows]
+            known = [np.log(one) for one in far if one is not None]
+            measured.append(
+                (
+                    float(np.median([row["fit_seconds"] for row in calm])),
+                    float(np.median([_rate(row) for row in calm])),
+                    float(np.exp(np.mean(known))) if known else np.nan,
+                )
+            )
+        ratios = [f"{ours / theirs:.2f}" for ours, theirs in zip(*measured, strict=True)]
+        cells.append([method.title, _title(str(method.rival)), name, *(DASH if r == "nan" else r for r in ratios)])
+    if not cells:
+        return []
+    intro = (
+        "What a method takes and makes, divided by what its rival does: medians over seeds of the seconds of fitting "
+        "(lower is better) and of samples a second (higher), of rows that nothing disturbed where there are any, and "
+        "geometric means over seeds of the distance above (lower)."
+    )
+    headings = ["", "beside", "data", "fit, s", "samples a second", "distance"]
+    return ["## Beside rivals", "", intro, "", *_markdown(headings, cells), ""]
 
 
 def _of_data(kind: str, name: str, record: Record) -> str:
