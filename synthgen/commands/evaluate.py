@@ -174,6 +174,6 @@ def _how(settings: dict[str, Any]) -> dict[str, Any]:
     said = {"model": settings["made_by"], "training_seconds": settings["seconds"]}
     return {
         **{key: value for key, value in said.items() if value is not None},
-        "command": " ".join(sys.argv),
+        "command": " ".join(["synthgen", *sys.argv[1:]]),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
