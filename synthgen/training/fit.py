@@ -40,7 +40,6 @@ _EXPECTED_WARNINGS = (
     ".*LeafSpec.*",
     ".*lr_scheduler.*",
     ".*val_check_interval=1.*",
-    ".*find_unused_parameters=True was specified.*",
 )
 
 
