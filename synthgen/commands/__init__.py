@@ -51,12 +51,11 @@ def _run_hydra(command: str, arguments: list[str]) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     warnings.showwarning = _print_warning
     failures: list[BaseException] = []
-
-    program = sys.argv[0]
+    started = sys.argv
 
     def task(config: DictConfig) -> None:
-        # Further processes of a run are started with it, and take the same arguments.
-        sys.argv = [program, command, *arguments]
+        if command == "train":  # further processes of a run are started with these words
+            sys.argv = [started[0], command, *arguments]
         # Hydra would announce a failed job in words of its own.
         try:
             import_module(f"synthgen.commands.{command}").run(config)
@@ -77,6 +76,8 @@ def _run_hydra(command: str, arguments: list[str]) -> int:
         if message is None:
             raise
         return _fail(message)
+    finally:
+        sys.argv = started
     return 0
 
 
