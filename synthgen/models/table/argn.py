@@ -19,6 +19,8 @@ __all__ = ["ARGN"]
 
 # Log-deviations of the components of a number: narrow enough for what is all but equal, wide enough for all.
 _LOG_DEVIATIONS = (-6.0, 2.0)
+# Draws of which one is taken where numbers have a temperature.
+_CANDIDATES = 16
 # Pairs of cells above which rows share an order: what looks at what takes more memory than the rows themselves.
 _PAIRS = 4096
 
@@ -275,9 +277,26 @@ def _draw_value(logits: Tensor, generator: torch.Generator, temperature: float, 
 
 
 def _draw_number(mixture: Tensor, generator: torch.Generator, temperature: float) -> Tensor:
+    """(batch, 3, components) to (batch,) numbers, of a density that is the mixture's to the power of 1 / temperature.
+
+    The power of a mixture is none: one of some draws from tempered components is taken, each as likely as its density is
+    above theirs (sampling importance resampling, Rubin, 1987).
+    """
+    if temperature == 1:
+        return _from_mixture(mixture, generator)
+    logits, mean, log_deviation = mixture.float().unbind(1)
+    inside = log_deviation.clamp(*_LOG_DEVIATIONS) + math.log(temperature) / 2
+    tempered = torch.stack([logits / temperature, mean, inside], dim=1)
+    drawn = torch.stack([_from_mixture(tempered, generator) for _ in range(_CANDIDATES)], dim=1)
+    density = _log_density(mixture[:, None], drawn) / temperature
+    weights = density - _log_density(tempered[:, None], drawn)
+    return drawn.gather(1, _draw_value(weights, generator, 1.0, top_p=1.0)[:, None])[:, 0]
+
+
+def _from_mixture(mixture: Tensor, generator: torch.Generator) -> Tensor:
     """(batch, 3, components) to (batch,) numbers."""
     logits, mean, log_deviation = mixture.float().unbind(1)
-    component = _draw_value(logits, generator, temperature, top_p=1.0)[:, None]
-    deviation = log_deviation.gather(1, component).clamp(*_LOG_DEVIATIONS).exp() * temperature**0.5
+    component = _draw_value(logits, generator, 1.0, top_p=1.0)[:, None]
+    deviation = log_deviation.gather(1, component).clamp(*_LOG_DEVIATIONS).exp()
     noise = torch.randn(deviation.shape, generator=generator, device=generator.device)
     return (mean.gather(1, component) + deviation * noise)[:, 0]

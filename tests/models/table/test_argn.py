@@ -14,7 +14,7 @@ from synthgen.data.tables.codec import TableCodec
 from synthgen.data.tables.schema import infer_schema
 from synthgen.errors import SynthgenError
 from synthgen.layout import TableLayout
-from synthgen.models.table.argn import cell_nll, draw_orders
+from synthgen.models.table.argn import _draw_number, _log_density, cell_nll, draw_orders
 from synthgen.synthesizer import Synthesizer
 from tests.models.table.toys import JOINT
 
@@ -235,14 +235,31 @@ def test_temperature_and_top_p_narrow_the_draws(words, mixed):
     usual, cold = (words.sample(8000, temperature=t)["b"].value_counts(normalize=True) for t in (1.0, 0.3))
     assert cold["r"] > usual["r"] + 0.1
     usual, cold = (mixed.sample(4000, condition={"a": "low"}, temperature=t)["x"].std() for t in (1.0, 0.5))
-    # By √½ where one component makes up the normal distribution; several of them keep their means.
-    assert 0.5**0.5 * usual - 0.1 < cold < 0.9 * usual
+    assert cold == pytest.approx(0.5**0.5 * usual, abs=0.1)
     likeliest = words.sample(4000, top_p=0.5, condition={"a": "low"})["b"]
     assert set(likeliest) == {"p"}  # which has two thirds
     assert set(words.sample(4000, top_p=0.8, condition={"a": "low"})["b"]) == {"p", "q"}
     for key, value in (("temperature", 0), ("top_p", 0), ("top_p", 1.5)):
         with pytest.raises(SynthgenError, match=f"{key}: found {value}, expected a"):
             words.sample(10, **{key: value})
+
+
+@pytest.mark.parametrize("temperature", [0.3, 0.5, 2.0])
+@pytest.mark.parametrize(
+    "mixture",
+    [
+        [[0.0] * 8, np.linspace(-1.5, 1.5, 8).tolist(), [-0.7] * 8],  # many that make up one
+        [[0.0, 0.5], [0.0, 3.0], [0.0, -0.5]],
+        [[1.0, 0.0], [0.0, 2.0], [-5.0, 0.0]],  # all but one value, and what is around
+    ],
+)
+def test_numbers_are_drawn_from_a_power_of_their_density(mixture, temperature):
+    mixture, x = torch.tensor(mixture), torch.linspace(-15, 18, 200_001)
+    logs = _log_density(mixture, x).double() / temperature
+    wanted = (logs - logs.logsumexp(dim=0)).exp().cumsum(dim=0)
+    drawn = _draw_number(mixture.expand(20_000, *mixture.shape), torch.Generator().manual_seed(0), temperature)
+    found = torch.searchsorted(drawn.sort().values, x, right=True) / len(drawn)
+    assert float((found - wanted).abs().max()) < 0.025
 
 
 def test_the_loss_is_the_negative_log_probability(words):
