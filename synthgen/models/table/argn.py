@@ -279,8 +279,8 @@ def _draw_value(logits: Tensor, generator: torch.Generator, temperature: float, 
 def _draw_number(mixture: Tensor, generator: torch.Generator, temperature: float) -> Tensor:
     """(batch, 3, components) to (batch,) numbers, of a density that is the mixture's to the power of 1 / temperature.
 
-    The power of a mixture is none: one of some draws from tempered components is taken, each as likely as its density is
-    above theirs (sampling importance resampling, Rubin, 1987).
+    The power of a mixture is none: one of some draws from tempered components is taken, each as likely as its density
+    is above theirs (sampling importance resampling, Rubin, 1987).
     """
     if temperature == 1:
         return _from_mixture(mixture, generator)
