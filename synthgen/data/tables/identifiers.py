@@ -2,6 +2,7 @@
 
 import re
 import uuid
+from zlib import crc32
 
 import numpy as np
 import pandas as pd
@@ -71,11 +72,9 @@ def new_identifiers(column: Column, rows: range, seed: int, which: int) -> pd.Se
         which: Number of the column among those of the same format, each of which has UUIDs of its own.
     """
     if column.format == UUID:
-        bits = (
-            np.random.Philox(key=[seed % 2**64, which], counter=rows.start)
-            .random_raw(4 * len(rows))
-            .reshape(-1, 4)[:, :2]
-        )
+        # A stream that nothing else draws from: a key must say nothing of the rest of its row.
+        key = [seed % 2**64, crc32(f"uuid4 {which}".encode())]
+        bits = np.random.Philox(key=key, counter=rows.start).random_raw(4 * len(rows)).reshape(-1, 4)[:, :2]
         made = [str(uuid.UUID(int=int(a) << 64 | int(b), version=4)) for a, b in bits]
         return pd.Series(made, dtype="object")
     assert isinstance(column.format, str)

@@ -47,7 +47,7 @@ def rebalanced(
             raise SynthgenError(f"rebalance: column {name!r} has a condition, too; expected one of the two")
         values, weights = _shares(codec, name, shares)
         # One number of its own for every row, whichever rows are asked for together.
-        key = [seed, codec.schema.names.index(name)]
+        key = [seed % 2**64, codec.schema.names.index(name)]
         uniform = np.random.Philox(key=key, counter=start).random_raw(4 * n)[::4] / 2.0**64
         drawn = np.searchsorted(np.cumsum(weights), uniform * sum(weights), side="right")
         rows[name] = np.array(values, dtype=object)[drawn.clip(max=len(values) - 1)]

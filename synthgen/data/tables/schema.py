@@ -140,11 +140,6 @@ def _infinite(values: pd.Series) -> np.ndarray:
 
 def _infer_column(cells: Cells) -> Column | None:
     """What a column is; None where it is free text."""
-    if (infinite := _infinite(cells.values)).any():
-        raise SynthgenError(
-            f"column {cells.name!r}: found {infinite.sum():,} infinite values, expected numbers; make them missing, or "
-            "a number beyond the others"
-        )
     is_choice = isinstance(cells.values.dtype, pd.CategoricalDtype)
     recognised = None if is_choice or not len(cells.present) else recognise(cells.different)
     # One text is kept as it is, one moment as a moment.
@@ -234,6 +229,11 @@ def _simple_column(cells: Cells) -> Column:
     if pd.api.types.is_bool_dtype(different) or pd.api.types.infer_dtype(different) == "boolean":
         return cells.column(Kind.BOOLEAN, categories=cells.categories())
     if pd.api.types.is_numeric_dtype(values):
+        if (infinite := _infinite(values)).any():
+            raise SynthgenError(
+                f"column {cells.name!r}: found {infinite.sum():,} infinite values, expected numbers; make them "
+                "missing, or a number beyond the others"
+            )
         low, high = different.min(), different.max()
         # Beyond 2^53 a float would lose digits.
         exact = pd.api.types.is_integer_dtype(values) and max(abs(int(low)), abs(int(high))) > EXACT

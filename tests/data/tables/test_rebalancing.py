@@ -1,3 +1,5 @@
+import uuid
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -38,6 +40,21 @@ def test_a_row_has_its_value_in_whatever_part_of_a_sequence(codec):
     parts = [rebalanced(codec, "town", None, 100, seed=3, start=start) for start in range(0, 500, 100)]
     pd.testing.assert_frame_equal(pd.concat(parts, ignore_index=True), whole)
     assert not rebalanced(codec, "town", None, 500, seed=4, start=0).equals(whole)
+
+
+def test_keys_say_nothing_of_the_value_that_a_row_was_given():
+    ids = [str(uuid.UUID(int=i * 7919, version=4)) for i in range(200)]
+    frame = pd.DataFrame({"income": ["low", "high"] * 100, "id": ids, "x": np.arange(200) % 3})
+    codec = TableCodec.fit(frame, infer_schema(frame))
+    rows = rebalanced(codec, "income", None, 2000, seed=5, start=0)
+    encoded = codec.encode_condition({}, 2000)
+    drawn = codec.decode(encoded, start=0, seed=5)["id"]
+    high = drawn.str[0].map(lambda digit: int(digit, 16) >= 8)
+    assert (rows["income"].eq("high") == high).mean() == pytest.approx(0.5, abs=0.05)
+
+
+def test_a_seed_may_be_of_any_size(codec):
+    assert len(rebalanced(codec, "town", None, 5, seed=2**70, start=0)) == 5
 
 
 def test_other_cells_may_be_given_besides(codec):

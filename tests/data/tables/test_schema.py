@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from synthgen.data.tables.schema import infer_schema, measured_schema
+from synthgen.data.tables.wishes import read_schema
 from synthgen.errors import SynthgenError
 from synthgen.layout import MAX_MEASURED, Kind
 
@@ -79,6 +80,12 @@ def test_range_and_missing_rate_are_those_of_the_column():
 def test_infinite_numbers_are_refused_by_the_name_of_their_column():
     with pytest.raises(SynthgenError, match="column 'x': found 2 infinite values, expected numbers; make them missing"):
         column([1.0, np.inf, -np.inf, 3.0])
+
+
+@pytest.mark.parametrize("said", [{"target": "x"}, {"wanted": read_schema({"columns": {"x": "numerical"}})}])
+def test_infinite_numbers_are_refused_of_a_target_and_of_what_a_person_calls_a_number(said):
+    with pytest.raises(SynthgenError, match="column 'x': found 1 infinite values"):
+        infer_schema(pd.DataFrame({"x": [1.5, np.inf, 2.5, 3.5]}), **said)
 
 
 def test_metrics_take_infinite_numbers_for_missing_with_a_warning():
