@@ -66,7 +66,8 @@ def table_writer(path: str, schema: TableSchema | None = None) -> Iterator[Calla
 
 def _csv(opened: Any, schema: TableSchema | None) -> Callable[[pd.DataFrame], None]:
     header = True
-    whole = [column.name for column in schema or () if column.numerical and column.decimals == 0]
+    numbers = [column for column in schema or () if column.kind in (Kind.NUMERICAL, Kind.IDENTIFIER)]
+    whole = [column.name for column in numbers if column.kind is Kind.IDENTIFIER or column.decimals == 0]
 
     def write(frame: pd.DataFrame) -> None:
         nonlocal header

@@ -9,7 +9,7 @@ import pandas as pd
 
 from synthgen.data.tables.cells import Cells
 from synthgen.data.tables.forms import EXACT
-from synthgen.data.tables.identifiers import identifier_format
+from synthgen.data.tables.identifiers import identifier_format, is_named_key
 from synthgen.data.tables.invented import FORMATS, LOCALE, digits_held
 from synthgen.data.tables.moments import kind_written, recognise, ticks_of, unit_of
 from synthgen.data.tables.personal import NUMERIC, personal_format
@@ -25,6 +25,9 @@ __all__ = ["infer_schema", "measured_schema", "moment_column", "numbers_column",
 _MIN_TEXTS = 100
 _LONG_TEXT = 25
 _LONG_WORDS = 4
+# Share of different values from which text may name its rows; where a column's name says that it holds keys, and else.
+_KEYS = 0.1
+_NAMES = 0.9
 
 
 def infer_schema(
@@ -151,7 +154,24 @@ def _infer_column(cells: Cells) -> Column | None:
         return cells.column(Kind.PERSONAL, format=written)
     if (key := identifier_format(cells.name, cells.different, len(cells.present))) is not None:
         return cells.column(Kind.IDENTIFIER, format=key[0], maximum=key[1])
-    return None if _is_free_text(cells) else _simple_column(cells)
+    if _is_free_text(cells):
+        return None
+    if _names_rows(cells):
+        warnings.warn(
+            f"column {cells.name!r}: {len(cells.different):,} different values in {len(cells.present):,} rows look like "
+            "names or keys, and samples repeat them as they are; to keep them back, say `kind: identifier`, `{kind: "
+            "personal, format: ...}` or `kind: drop` in a schema file, or data.split_by or data.rare_below",
+            stacklevel=4,
+        )
+    return _simple_column(cells)
+
+
+def _names_rows(cells: Cells) -> bool:
+    """Whether text that is learned as words names one row, or few of them: what is drawn of it then is somebody's."""
+    share = len(cells.different) / max(len(cells.present), 1)
+    if len(cells.different) < _MIN_TEXTS or share < _KEYS or pd.api.types.is_numeric_dtype(cells.different):
+        return False
+    return share > _NAMES or is_named_key(cells.name)
 
 
 def _is_free_text(cells: Cells) -> bool:
@@ -269,7 +289,10 @@ def _of_wished_kind(cells: Cells, wish: dict[str, Any], where: str) -> Column | 
     if kind is Kind.IDENTIFIER:
         key = identifier_format(cells.name, cells.different)
         if key is None:
-            raise SynthgenError(f"{where}: kind: these are no identifiers of one form; expected numbered ones or UUIDs")
+            raise SynthgenError(
+                f"{where}: kind: these are no identifiers of one form; expected numbered ones, UUIDs, or codes of one "
+                "length with digits in them"
+            )
         return cells.column(kind, format=key[0], maximum=key[1])
     if kind is Kind.CATEGORICAL:
         return _simple_column(cells) if cells.constant else cells.column(kind, categories=cells.categories())

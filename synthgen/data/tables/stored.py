@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from synthgen.data.tables.forms import form_of
-from synthgen.data.tables.identifiers import UUID, WRITTEN
+from synthgen.data.tables.identifiers import CODE, UUID, WRITTEN
 from synthgen.data.tables.invented import FORMATS, check_locale, digits_held
 from synthgen.data.tables.moments import UNITS
 from synthgen.data.tables.personal import NUMERIC
@@ -111,12 +111,14 @@ def _check_kind(column: Column, dtype: Any, where: str) -> None:
         time |= pd.api.types.is_object_dtype(dtype) and column.kind is Kind.DATE
         _expect(time if column.format is None else text, where, "dtype", column.dtype, "one of time, or a format")
     elif column.kind is Kind.IDENTIFIER:
-        written = isinstance(column.format, str) and (column.format == UUID or WRITTEN.fullmatch(column.format))
-        _expect(bool(written), where, "format", column.format, "uuid4, or text with one {n:WIDTH}")
+        found = column.format if isinstance(column.format, str) else ""
+        numbered = WRITTEN.fullmatch(found) is not None
+        written = found == UUID or numbered or CODE.fullmatch(found)
+        _expect(bool(written), where, "format", column.format, "uuid4, text with one {n:WIDTH}, or places such as {A}")
         _expect(type(column.maximum) is int and 0 <= column.maximum < 2**62, where, "range", column.maximum, "a number")
         text = pd.api.types.is_object_dtype(dtype) or pd.api.types.is_string_dtype(dtype)
         text |= isinstance(dtype, pd.CategoricalDtype)
-        whole = pd.api.types.is_integer_dtype(dtype) and column.format != UUID
+        whole = (pd.api.types.is_integer_dtype(dtype) or digits_held(dtype) == 15) and numbered
         _expect(text or whole, where, "dtype", column.dtype, "text or whole numbers")
     elif column.kind is Kind.PERSONAL:
         _expect(column.format in FORMATS, where, "format", column.format, "one that personal text has")

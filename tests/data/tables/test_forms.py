@@ -3,6 +3,7 @@
 import datetime
 import json
 import uuid
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -14,9 +15,10 @@ from hypothesis import strategies as st
 
 from synthgen.data.tables.codec import MISSING, TableCodec
 from synthgen.data.tables.forms import MANY
+from synthgen.data.tables.identifiers import new_identifiers
 from synthgen.data.tables.schema import infer_schema
 from synthgen.errors import SynthgenError
-from synthgen.layout import Kind
+from synthgen.layout import Column, Kind
 
 MONDAY = np.datetime64("2024-01-01")
 
@@ -235,6 +237,10 @@ def test_a_condition_on_one_of_very_many_words_gives_both_digits():
         ("order", pd.Series([f"AB-{i:06d}" for i in range(50)], dtype="str"), r"AB-\d{6}"),
         ("order", pd.Series([f"user{i}" for i in range(49)] + [None], dtype="object"), r"user\d+"),
         ("x", pd.Series([str(uuid.UUID(int=i, version=4)) for i in range(50)]), "[0-9a-f-]{14}4[0-9a-f-]{21}"),
+        ("customer_id", pd.Series([*np.arange(1000.0, 1049.0), None]), r"\d+\.0"),
+        ("x", pd.Series([str(uuid.UUID(int=i * 7**40 % 2**128, version=4)).upper() for i in range(50)]), "[0-9A-F-]{36}"),
+        ("customer", pd.Series([f"{i * 7**15 % 16**6:06X}Q{i % 9}" for i in range(50)]), r"[0-9A-F]{6}Q\d"),
+        ("invoice", pd.Series([f"R-{2019 + i % 3}/{i * 37:05d}" for i in range(50)]), r"R-20\d\d/0\d{4}"),
     ],
 )
 def test_identifiers_are_made_anew_in_their_form(name, values, form):
@@ -260,6 +266,49 @@ def test_amounts_and_names_that_do_not_repeat_are_no_identifiers():
         {"amount": np.arange(100) * 17, "name": [chr(65 + i % 26) + chr(65 + i // 26) for i in range(100)]}
     )
     assert [column.kind for column in infer_schema(frame)] == [Kind.NUMERICAL, Kind.CATEGORICAL]
+
+
+def test_words_of_one_length_and_codes_of_little_room_are_no_identifiers():
+    words = ["apple", "grape", "lemon", "mango", "melon", "peach", "olive", "guava", "papaw", "berry"]
+    frame = pd.DataFrame(
+        {
+            "fruit": [f"{a[:3]}{b[:2]}" for a in words for b in words[:5]],
+            "code": [f"{i % 26 + 10:X}{i}"[-3:].rjust(3, "0") for i in range(50)],
+            "gauge": [f"{i // 10}-{i % 10}" for i in range(50)],
+        }
+    )
+    assert frame.nunique().eq(50).all()
+    assert Kind.IDENTIFIER not in [column.kind for column in infer_schema(frame)]
+
+
+def test_codes_do_not_repeat_before_all_of_their_form_were_drawn_and_say_nothing_of_their_order():
+    column = Column("key", Kind.IDENTIFIER, "str", maximum=0, format="{A}{9}x{f}")
+    drawn = new_identifiers(column, range(26 * 10 * 16), 3, 0)
+    assert drawn.is_unique
+    assert drawn.str.fullmatch("[A-Z][0-9]x[0-9a-f]").all()
+    for place, size in ((0, 26), (1, 10), (3, 16)):
+        order = pd.factorize(drawn.str[place], sort=True)[0]
+        assert np.corrcoef(order[:-1], order[1:])[0, 1] == pytest.approx(0, abs=0.06)
+        assert np.bincount(order, minlength=size).std() == 0
+    assert new_identifiers(column, range(1000, 1010), 3, 0).tolist() == drawn[1000:1010].tolist()
+    assert new_identifiers(column, range(50), 4, 0).tolist() != drawn[:50].tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "warned"),
+    [
+        ("shop", [f"{'abcdefgh'[i % 8] * (i // 8 + 1)} & co" for i in range(120)], True),
+        ("patient_id", [f"P{i % 130:05d}" for i in range(400)], True),
+        ("patient_group", [f"P{i % 130:05d}" for i in range(400)], False),
+        ("product_id", [f"P{i % 130:05d}" for i in range(4000)], False),
+    ],
+)
+def test_words_that_name_rows_are_told_before_they_are_copied(name, values, warned):
+    frame = pd.DataFrame({name: values, "y": np.arange(len(values)) % 2})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert infer_schema(frame)[name].kind is Kind.CATEGORICAL
+    assert [f"column '{name}'" in str(warning.message) for warning in caught] == [True] * warned
 
 
 def test_free_text_is_left_out_with_a_warning():
