@@ -61,7 +61,8 @@ class Column:
             than 12 would be needed.
         missing_rate: Share of missing cells, 0 to 1.
         format: How dates that are text are written, as for `strftime`; how identifiers are: "uuid4", text with one
-            `{n:WIDTH}` where a number stands, or with a sign such as `{A}` or `{9}` for each letter that varies; what personal text is: "email", "first_name", "phone_number".
+            `{n:WIDTH}` where a number stands, or with a sign such as `{A}` or `{9}` for each letter that varies; what
+            personal text is: "email", "first_name", "phone_number".
         unit: Of dates, times and durations, the coarsest that writes every value: M, D, h, m, s, ms, us or ns. Minimum
             and maximum count it from 1970, from midnight or from nothing.
         levels: Of a pandas categorical whose order is its own, or that has more than occurs, all that it has, in order.

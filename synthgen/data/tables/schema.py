@@ -158,9 +158,9 @@ def _infer_column(cells: Cells) -> Column | None:
         return None
     if _names_rows(cells):
         warnings.warn(
-            f"column {cells.name!r}: {len(cells.different):,} different values in {len(cells.present):,} rows look like "
-            "names or keys, and samples repeat them as they are; to keep them back, say `kind: identifier`, `{kind: "
-            "personal, format: ...}` or `kind: drop` in a schema file, or data.split_by or data.rare_below",
+            f"column {cells.name!r}: {len(cells.different):,} different values in {len(cells.present):,} rows look "
+            "like names or keys, and samples repeat them as they are; to keep them back, say `kind: identifier`, "
+            "`{kind: personal, format: ...}` or `kind: drop` in a schema file, or data.split_by or data.rare_below",
             stacklevel=4,
         )
     return _simple_column(cells)

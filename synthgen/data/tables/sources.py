@@ -12,6 +12,7 @@ import pyarrow.dataset  # makes pa.dataset
 
 from synthgen.data.module import limited_rows
 from synthgen.data.tables.delimited import COMPRESSIONS, DELIMITED, read_csv, unique_names
+from synthgen.data.tables.exact import from_arrow
 from synthgen.data.tables.streamed import StreamedTable, memory
 from synthgen.errors import SynthgenError
 from synthgen.files import existing_file
@@ -81,17 +82,9 @@ def _whole(file: Path, found: Any, rows: int, size: int, kept: np.ndarray | None
             f"{memory() / 2**30:.0f} GiB; data.limit={int(rows * memory() / size) // _WORK} learns from so many, drawn "
             "by data.seed, data.streamed=true from all of them where they are"
         )
+    unique_names(found.schema.names, file)
     with _reading(file):
-        if kept is not None:
-            frame = _taken(found, kept).to_pandas()
-        else:
-            # By itself a file is read with its own index, and no folder above it is a column.
-            frame = found.to_table().to_pandas() if file.is_dir() else pd.read_parquet(file)
-    unique_names([str(name) for name in frame.columns], file)
-    for name in frame.columns:
-        if pd.api.types.is_object_dtype(frame[name].dtype):
-            frame[name] = _plain(frame[name])
-    return frame
+        return from_arrow(found.to_table() if kept is None else _taken(found, kept))
 
 
 def _streamed(file: Path, found: Any, rows: int, kept: np.ndarray | None) -> StreamedTable:
@@ -102,17 +95,10 @@ def _streamed(file: Path, found: Any, rows: int, kept: np.ndarray | None) -> Str
 
     def read(name: str) -> pd.Series:
         with _reading(file):
-            table = found.to_table(columns=[name]) if kept is None else _taken(found, kept, [name])
-            values = table.to_pandas().iloc[:, 0].reset_index(drop=True).rename(name)
-        return _plain(values)
+            table = from_arrow(found.to_table(columns=[name]) if kept is None else _taken(found, kept, [name]))
+        return table.iloc[:, 0].reset_index(drop=True).rename(name)
 
     return StreamedTable(file, names, np.arange(rows if kept is None else len(kept)), read)
-
-
-def _plain(values: pd.Series) -> pd.Series:
-    if pd.api.types.is_object_dtype(values.dtype) and pd.api.types.infer_dtype(values, skipna=True) == "decimal":
-        return values.astype(float)  # money: two decimals, which a schema keeps
-    return values
 
 
 def _extent(dataset: Any) -> tuple[int, int]:
@@ -181,7 +167,7 @@ def to_frame(data: Any) -> Any:
     if module == "polars":
         data = data.collect() if hasattr(data, "collect") else data  # a lazy one
         data = data.to_arrow()
-    return data.to_pandas() if isinstance(data, pa.Table) else data
+    return from_arrow(data) if isinstance(data, pa.Table) else data
 
 
 def randhie() -> pd.DataFrame:

@@ -1,11 +1,13 @@
 """Tables out of a database."""
 
 import os
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import pandas as pd
 
+from synthgen.data.tables.exact import plain_cells
 from synthgen.data.tables.module import TableDataModule
 from synthgen.errors import SynthgenError, nearest
 from synthgen.files import existing_file
@@ -19,7 +21,8 @@ _VARIABLE = "env:"
 def read_sql(url: str, query: str | None = None, table: str | None = None) -> pd.DataFrame:
     """Reads what a query gives, or a whole table, from any database that SQLAlchemy reaches.
 
-    Rows are fetched 100,000 at a time by a cursor on the server, where it has one. Exact decimal numbers become floats.
+    Rows are fetched 100,000 at a time by a cursor on the server, where it has one. Whole numbers keep their digits where
+    cells are missing, and so do exact decimals that have no places after the point; others become floats.
 
     Args:
         url: As SQLAlchemy takes it, such as `sqlite:///shop.db`; or `env:NAME`, for an environment variable that holds
@@ -58,19 +61,19 @@ def read_sql(url: str, query: str | None = None, table: str | None = None) -> pd
                 if table not in names:
                     raise SynthgenError(f"{shown}: no such table {table!r}; {nearest(table, names, what='there are')}")
                 statement = sqlalchemy.select(sqlalchemy.text("*")).select_from(sqlalchemy.table(table))
-            parts = list(pd.read_sql_query(statement, connection, chunksize=_ROWS, coerce_float=True))
-    except (sqlalchemy.exc.SQLAlchemyError, pd.errors.DatabaseError, OSError) as error:
-        cause = error.__cause__ if isinstance(error, pd.errors.DatabaseError) and error.__cause__ else error
-        raise SynthgenError(f"{shown}: {_first_line(getattr(cause, 'orig', None) or cause)}") from None
+            result = connection.execute(statement)
+            names = list(result.keys())
+            parts = [_columns(rows) for rows in result.partitions(_ROWS)]
+    except (sqlalchemy.exc.SQLAlchemyError, OSError) as error:
+        raise SynthgenError(f"{shown}: {_first_line(getattr(error, 'orig', None) or error)}") from None
     finally:
         engine.dispose()
-    frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-    if frame.empty:
+    if not parts:
         raise SynthgenError(f"{shown}: found no row of {query or table!r}; expected rows")
-    names = [str(name) for name in frame.columns]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise SynthgenError(f"{shown}: column {twice[0]!r} occurs twice in {query!r}; name its copies by AS")
-    return frame
+    cells = [pd.concat(of_column, ignore_index=True) for of_column in zip(*parts, strict=True)]
+    return pd.DataFrame({name: plain_cells(values) for name, values in zip(names, cells, strict=True)})
 
 
 class SQLDataModule(TableDataModule):
@@ -86,6 +89,11 @@ class SQLDataModule(TableDataModule):
     def __init__(self, url: str, query: str | None = None, table: str | None = None, **settings: Any) -> None:
         settings["name"] = settings.get("name") or table or "sql"
         super().__init__(partial(read_sql, url, query, table), **settings)
+
+
+def _columns(rows: Sequence[Any]) -> list[pd.Series]:
+    """The cells of some rows by column."""
+    return [plain_cells(pd.Series(cells, dtype="object")).infer_objects() for cells in zip(*rows, strict=True)]
 
 
 def _address(url: str) -> Any:

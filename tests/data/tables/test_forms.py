@@ -238,7 +238,7 @@ def test_a_condition_on_one_of_very_many_words_gives_both_digits():
         ("order", pd.Series([f"user{i}" for i in range(49)] + [None], dtype="object"), r"user\d+"),
         ("x", pd.Series([str(uuid.UUID(int=i, version=4)) for i in range(50)]), "[0-9a-f-]{14}4[0-9a-f-]{21}"),
         ("customer_id", pd.Series([*np.arange(1000.0, 1049.0), None]), r"\d+\.0"),
-        ("x", pd.Series([str(uuid.UUID(int=i * 7**40 % 2**128, version=4)).upper() for i in range(50)]), "[0-9A-F-]{36}"),
+        ("x", pd.Series([str(uuid.UUID(int=i * 7**40 % 2**128, version=4)).upper() for i in range(50)]), "[0-9A-F-]+"),
         ("customer", pd.Series([f"{i * 7**15 % 16**6:06X}Q{i % 9}" for i in range(50)]), r"[0-9A-F]{6}Q\d"),
         ("invoice", pd.Series([f"R-{2019 + i % 3}/{i * 37:05d}" for i in range(50)]), r"R-20\d\d/0\d{4}"),
     ],

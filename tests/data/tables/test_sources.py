@@ -1,3 +1,4 @@
+import datetime
 from decimal import Decimal
 from itertools import pairwise
 
@@ -8,8 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from synthgen.data.module import limited_rows
+from synthgen.data.tables.codec import TableCodec
 from synthgen.data.tables.module import TableDataModule
 from synthgen.data.tables.outputs import check_table_output, write_table
+from synthgen.data.tables.schema import infer_schema
 from synthgen.data.tables.sources import randhie, read_parquet, read_table, to_frame
 from synthgen.errors import SynthgenError
 from tests.data.tables.test_outputs import kinds
@@ -128,6 +131,41 @@ def test_tables_of_polars_and_pyarrow_become_frames():
         pd.testing.assert_frame_equal(to_frame(table), frame, check_dtype=False)
     assert to_frame(frame) is frame
     assert to_frame(None) is None
+
+
+def test_arrow_tables_lose_no_digit_and_no_kind(tmp_path):
+    polars = pytest.importorskip("polars")
+    long = [2**60 + 1, None, 2**60 + 3]
+    table = pa.table(
+        {
+            "key": pa.array(long),
+            "small": pa.array([1, None, 3], pa.int16()),
+            "huge": pa.array([2**64 - 1, None, 5], pa.uint64()),
+            "whole": pa.array([Decimal(2**61 + 1), None, Decimal(7)], pa.decimal128(38, 0)),
+            "beyond": pa.array([Decimal(10**30 + 1), None, Decimal(7)], pa.decimal128(38, 0)),
+            "at": pa.array([datetime.time(8, 5), None, datetime.time(23, 59)]),
+            "flag": pa.array([True, None, False]),
+        }
+    )
+    pq.write_table(table, tmp_path / "a.parquet")
+    path = str(tmp_path / "a.parquet")
+    some = read_parquet(path, limit=2, seed=1)
+    assert some["key"].dtype == "Int64"
+    whole = read_parquet(path)
+    streamed = read_parquet(path, streamed=True)
+    for frame in (whole, to_frame(table), to_frame(polars.from_arrow(table)), streamed[list(table.column_names)]):
+        assert frame["key"].dtype == "Int64"
+        assert frame["key"].dropna().tolist() == [long[0], long[2]]
+        assert frame["huge"].dropna().tolist() == [2**64 - 1, 5]
+        assert frame["small"].dtype == "Int16"
+        assert frame["whole"].dropna().tolist() == [2**61 + 1, 7]
+        assert frame["beyond"].dropna().tolist() == [str(10**30 + 1), "7"]
+        assert frame["at"].dropna().tolist() == ["08:05:00", "23:59:00"]
+        assert frame["flag"].tolist() == [True, None, False]
+        pd.testing.assert_frame_equal(frame, whole)
+    codec = TableCodec.fit(whole, infer_schema(whole))
+    assert codec.schema["at"].kind == "time"
+    assert codec.decode(codec.encode(whole)).dtypes.equals(whole.dtypes)
 
 
 def test_decimals_of_parquet_are_numbers(tmp_path):

@@ -101,6 +101,19 @@ def test_data_of_a_database_is_split_and_encoded(shop):
     assert len(module.train) + len(module.validation) + len(module.holdout) == 200
 
 
+def test_long_numbers_keep_their_digits_beside_missing_cells(tmp_path, monkeypatch):
+    monkeypatch.setattr("synthgen.data.tables.sql._ROWS", 7)
+    keys = [2**60 + i if i % 3 else None for i in range(50)]
+    with sqlite3.connect(tmp_path / "keys.db") as connection:
+        connection.execute("create table t (k integer, late integer, share real, word text)")
+        cells = [(key, i if i > 20 else None, i / 4 if i % 5 else None, "x") for i, key in enumerate(keys)]
+        connection.executemany("insert into t values (?, ?, ?, ?)", cells)
+    frame = read_sql(f"sqlite:///{tmp_path / 'keys.db'}", table="t")
+    assert frame["k"].dropna().tolist() == [key for key in keys if key]
+    assert frame["late"].dropna().tolist() == list(range(21, 50))
+    assert frame.dtypes.astype(str).to_dict() == {"k": "Int64", "late": "Int64", "share": "float64", "word": "str"}
+
+
 @pytest.fixture(scope="module")
 def postgres(tmp_path_factory):
     """The url of a server of its own, on a socket in a temporary folder."""
