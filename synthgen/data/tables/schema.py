@@ -74,6 +74,13 @@ def infer_schema(
                 stacklevel=3,
             )
             continue
+        if column.kind is Kind.CATEGORICAL and "kind" not in wish and rare_below < 2 and _names_rows(cells):
+            warnings.warn(
+                f"column {name!r}: {len(cells.different):,} different values in {len(cells.present):,} rows look like "
+                "names or keys, and samples repeat them as they are; to keep them back, say `kind: identifier`, "
+                "`{kind: personal, format: ...}` or `kind: drop` in a schema file, or data.split_by or data.rare_below",
+                stacklevel=3,
+            )
         if rare_below > 1:
             column = _without_rare(column, cells.values, rare_below)
         columns.append(column)
@@ -154,16 +161,7 @@ def _infer_column(cells: Cells) -> Column | None:
         return cells.column(Kind.PERSONAL, format=written)
     if (key := identifier_format(cells.name, cells.different, len(cells.present))) is not None:
         return cells.column(Kind.IDENTIFIER, format=key[0], maximum=key[1])
-    if _is_free_text(cells):
-        return None
-    if _names_rows(cells):
-        warnings.warn(
-            f"column {cells.name!r}: {len(cells.different):,} different values in {len(cells.present):,} rows look "
-            "like names or keys, and samples repeat them as they are; to keep them back, say `kind: identifier`, "
-            "`{kind: personal, format: ...}` or `kind: drop` in a schema file, or data.split_by or data.rare_below",
-            stacklevel=4,
-        )
-    return _simple_column(cells)
+    return None if _is_free_text(cells) else _simple_column(cells)
 
 
 def _names_rows(cells: Cells) -> bool:
@@ -206,17 +204,14 @@ def _without_rare(column: Column, values: pd.Series, least: int) -> Column:
     if column.kind is Kind.CATEGORICAL:
         counts = present.value_counts()
         common = set(counts.index[counts >= least])
-        if len(common) == len(column.categories):
+        if len(common) == len(column.categories) and common.issuperset(column.levels):
             return column
         if pd.api.types.is_numeric_dtype(values):
             raise SynthgenError(f"column {column.name!r}: numbers have no word for rare ones; make it numerical")
         kept = [value for value in column.categories if value in common]
         levels = [value for value in column.levels if value in common and value != RARE]
-        return replace(
-            column,
-            categories=(*kept, RARE) if RARE not in kept else tuple(kept),
-            levels=(*levels, RARE) if levels else (),
-        )
+        rare = [RARE] if len(kept) < len(column.categories) and RARE not in kept else []
+        return replace(column, categories=(*kept, *rare), levels=(*levels, *rare) if column.levels else ())
     if column.kind.moment or column.kind is Kind.DURATION:
         ticks, missing = ticks_of(values, column)
         numbers = ticks[~missing]
@@ -224,6 +219,8 @@ def _without_rare(column: Column, values: pd.Series, least: int) -> Column:
         numbers = present.to_numpy()
     else:
         return column
+    if len(numbers) < least:
+        return _left_missing(column, len(numbers), least)
     ends = [np.partition(numbers, k)[part].tolist() for k, part in _ends(len(numbers), least)]
     low, high = (sum(end) / len(end) if isinstance(column.minimum, float) else sum(end) // len(end) for end in ends)
     if column.decimals is not None:
@@ -236,9 +233,23 @@ def _without_rare(column: Column, values: pd.Series, least: int) -> Column:
     )
 
 
+def _left_missing(column: Column, cells: int, least: int) -> Column:
+    """The column without any cell, where so few rows have one that no mean of them is nobody's own.
+
+    Raises:
+        SynthgenError: All rows have one: the table is shorter than `least`.
+    """
+    if not column.missing_rate:
+        raise SynthgenError(f"rare_below={least}: found {cells} rows, expected at least as many as that")
+    warnings.warn(
+        f"column {column.name!r}: {cells} rows have a cell, fewer than rare_below={least}: it is left missing throughout",
+        stacklevel=4,
+    )
+    return Column(column.name, Kind.CONSTANT, column.dtype, missing_rate=1.0)
+
+
 def _ends(n: int, least: int) -> list[tuple[int, slice]]:
     """Where the `least` smallest and largest of n numbers are, once they are partitioned there."""
-    least = min(least, n)
     return [(least - 1, slice(0, least)), (n - least, slice(n - least, n))]
 
 

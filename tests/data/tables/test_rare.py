@@ -90,6 +90,40 @@ def test_ends_of_ranges_and_knots_are_nobodys_own(rows):
     assert np.corrcoef(back.rank(), rows["pay"].rank())[0, 1] > 0.999
 
 
+@pytest.mark.parametrize(
+    ("cell", "dtype"),
+    [(123456.75, "float64"), (77777, "Int64"), ("1931-05-06", "datetime64[us]"), ("1931-05-06", "str"), (5, "m8[s]")],
+)
+def test_a_column_of_fewer_cells_than_that_is_left_missing(rows, cell, dtype):
+    few = pd.Series([None] * len(rows), dtype=dtype)
+    few.iloc[[5, 9, 11, 12]] = pd.Series([cell] * 4, dtype=dtype)
+    rows["few"] = few
+    with pytest.warns(
+        UserWarning, match="column 'few': 4 rows have a cell, fewer than rare_below=5: it is left missing"
+    ):
+        codec = fitted(rows)
+    assert str(cell).partition(".")[0] not in json.dumps(codec.to_dict()["schema"]["columns"][-1])
+    assert "few" not in codec.encodings or codec.encodings["few"][0].cardinality == 0
+    decoded = codec.decode(codec.encode(rows))["few"]
+    assert decoded.isna().all()
+    assert decoded.dtype == few.dtype
+
+
+def test_a_table_shorter_than_that_is_refused(rows):
+    with pytest.raises(SynthgenError, match="rare_below=5: found 4 rows, expected at least as many"):
+        fitted(rows[["pay"]].iloc[:4])
+
+
+def test_levels_that_no_training_row_has_are_not_kept(rows):
+    words = pd.Categorical(["a", "b"] * 2000, ["a", "only in the holdout", "b"])
+    codec = fitted(pd.DataFrame({"x": words, "y": rows["pay"]}))
+    assert codec.decode(codec.encode(pd.DataFrame({"x": words, "y": rows["pay"]})))["x"].cat.categories.tolist() == [
+        "a",
+        "b",
+    ]
+    assert "holdout" not in json.dumps(codec.to_dict())
+
+
 def test_the_setting_reaches_the_codec_and_is_checked(rows):
     data = TableDataModule(lambda: rows, rare_below=LEAST)
     data.load()
