@@ -109,7 +109,8 @@ def _notable(values: Any, column: Any) -> str:
 
     if column.kind.invented:
         return "made anew, not learned"
-    if column.format is not None and ("%m/%d" in column.format or "%d/%m" in column.format):
+    written = (column.format or "").replace("%-", "%")
+    if column.kind.moment and ("%m/%d" in written or "%d/%m" in written):
         return f"is the day first? taken as {column.format}"
     if len(column.categories) > MANY:
         return "very many words: two digits of a code"

@@ -4,6 +4,7 @@ import datetime
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -29,13 +30,44 @@ UNITS = {"M": 0, "D": 1, "h": 24, "m": 1440, "s": 86400, "ms": 86400 * 10**3, "u
 _SECOND = 86400
 
 # How text writes dates and times, in the order in which they are tried: of two that fit all cells the first is taken.
-_DATES = ("%Y-%m-%d", "%d.%m.%Y", "%Y/%m/%d", "%m/%d/%Y", "%d/%m/%Y", "%d-%m-%Y", "%Y-%m")
-_TIMES = ("%H:%M:%S", "%H:%M", "%H:%M:%S.%f")
-_FORMATS = (
-    *((Kind.DATE, date) for date in _DATES),
-    *((Kind.TIME, time) for time in _TIMES),
-    *((Kind.DATETIME, f"{date}{between}{time}") for date in _DATES[:-1] for between in " T" for time in _TIMES),
+# Besides the signs of strftime, %-m is a month without a leading zero, likewise others, and %3f are milliseconds.
+_DATES = (
+    "%Y-%m-%d",
+    "%d.%m.%Y",
+    "%Y/%m/%d",
+    "%m/%d/%Y",
+    "%d/%m/%Y",
+    "%d-%m-%Y",
+    "%-m/%-d/%Y",
+    "%-d/%-m/%Y",
+    "%-d.%-m.%Y",
+    "%d-%b-%Y",
+    "%d %b %Y",
+    "%b %d, %Y",
+    "%d %B %Y",
+    "%B %d, %Y",
 )
+_TIMES = ("%H:%M:%S", "%H:%M", "%H:%M:%S.%f", "%H:%M:%S.%3f", "%-H:%M", "%-H:%M:%S")
+_TIMES_OF_12_HOURS = ("%I:%M %p", "%-I:%M %p", "%I:%M:%S %p", "%-I:%M:%S %p")
+_FORMATS = (
+    *((Kind.DATE, date) for date in (*_DATES, "%Y-%m", "%Y%m%d")),
+    *((Kind.TIME, time) for time in (*_TIMES, *_TIMES_OF_12_HOURS)),
+    *((Kind.DATETIME, f"{date}{between}{time}") for date in _DATES for between in " T" for time in _TIMES),
+    *((Kind.DATETIME, f"{date} {time}") for date in _DATES for time in _TIMES_OF_12_HOURS),
+    # In Greenwich.
+    *((Kind.DATETIME, f"%Y-%m-%d{t}{time}{zone}") for t in "T " for time in _TIMES[:4] for zone in ("Z", "+00:00")),
+)
+# Text of digits alone is a date where so many of it are one: a few numbers may be by chance.
+_LEAST = 20
+_SIGN = re.compile(r"%(?:3f|-?[A-Za-z])")
+_MATCHES = {
+    "%Y": r"\d{4}",
+    "%f": r"\d{6}",
+    "%3f": r"\d{3}",
+    "%p": "[AP]M",
+    "%b": r"[A-Z][a-z]{2}",
+    "%B": r"[A-Z][a-z]{2,8}",
+}
 
 
 def recognise(present: pd.Series) -> tuple[Kind, str | None] | None:
@@ -58,9 +90,11 @@ def recognise(present: pd.Series) -> tuple[Kind, str | None] | None:
     if pd.api.types.infer_dtype(present) != "string":
         return None
     # A look at one cell, then at a few, rules out nearly every column of words, and nearly every format.
-    if not re.match(r"\d+[-./:]\d", present.iloc[0]):
-        return None
     for kind, written in _FORMATS:
+        if written == "%Y%m%d" and len(present) < _LEAST:
+            continue
+        if not _pattern(written).fullmatch(present.iloc[0]):
+            continue
         if _written_so(present.iloc[:20], written) and _written_so(present, written):
             return kind, written
     return None
@@ -72,7 +106,7 @@ def kind_written(written: str) -> Kind:
     Raises:
         SynthgenError: A format that names neither.
     """
-    date, time = (any(f"%{sign}" in written for sign in signs) for signs in ("YymdjbB", "HIMSfp"))
+    date, time = (any(f"%{sign}" in _read_as(written) for sign in signs) for signs in ("YymdjbB", "HIMSfp"))
     if not date and not time:
         raise SynthgenError(f"format: found {written!r}, expected one of strftime such as '%d.%m.%Y'")
     return Kind.DATETIME if date and time else Kind.DATE if date else Kind.TIME
@@ -135,7 +169,7 @@ def ticks_of(values: pd.Series, column: Column) -> tuple[np.ndarray, np.ndarray]
         # Text repeats more often than not, and reading it is what takes time.
         codes, different = pd.factorize(values)
         try:
-            read = pd.to_datetime(pd.Series(different, dtype="object"), format=column.format)
+            read = pd.to_datetime(pd.Series(different, dtype="object"), format=_read_as(column.format))
         except (ValueError, TypeError) as error:
             raise SynthgenError(
                 f"column {column.name!r}: found something that {column.format!r} does not write: "
@@ -224,8 +258,8 @@ def values_of(parts: Sequence[np.ndarray], column: Column) -> pd.Series:
 
 def _text(moments: np.ndarray, missing: np.ndarray, column: Column) -> pd.Series:
     different, place = np.unique(moments, return_inverse=True)
-    words = pd.Series(different.astype("datetime64[us]")).dt.strftime(str(column.format)).to_numpy(dtype=object)
-    written = words[place]
+    words = _write(pd.Series(different.astype("datetime64[us]")), str(column.format))
+    written = words.to_numpy(dtype=object)[place]
     written[missing] = None
     return pd.Series(written, dtype="object").astype(column.dtype)  # type: ignore[call-overload]
 
@@ -239,5 +273,29 @@ def zone_of(column: Column) -> str | None:
 def _written_so(different: pd.Series, written: str) -> bool:
     """Whether every text is a date that this format, and no other spelling of it, writes."""
     texts = different.astype("object")
-    read = pd.to_datetime(texts, format=written, errors="coerce")
-    return bool(read.notna().all() and (read.dt.strftime(written) == texts).all())
+    read = pd.to_datetime(texts, format=_read_as(written), errors="coerce")
+    return bool(read.notna().all() and (_write(read, written) == texts).all())
+
+
+@lru_cache
+def _pattern(written: str) -> re.Pattern[str]:
+    """What text of a format looks like."""
+    parts, begin = [], 0
+    for sign in _SIGN.finditer(written):
+        digits = r"\d{1,2}" if "-" in sign[0] else r"\d{2}"
+        parts += [re.escape(written[begin : sign.start()]), _MATCHES.get(sign[0], digits)]
+        begin = sign.end()
+    return re.compile("".join([*parts, re.escape(written[begin:])]))
+
+
+def _read_as(written: str) -> str:
+    """The format by which text is read, where leading zeros and digits of a fraction may be left out."""
+    return written.replace("%-", "%").replace("%3f", "%f")
+
+
+def _write(moments: pd.Series, written: str) -> pd.Series:
+    before, milliseconds, after = written.partition("%3f")
+    texts = moments.dt.strftime(before)
+    if milliseconds:
+        texts = texts + (moments.dt.microsecond // 1000).astype("Int64").astype("str").str.zfill(3) + after
+    return texts

@@ -242,7 +242,7 @@ def _left_missing(column: Column, cells: int, least: int) -> Column:
     if not column.missing_rate:
         raise SynthgenError(f"rare_below={least}: found {cells} rows, expected at least as many as that")
     warnings.warn(
-        f"column {column.name!r}: {cells} rows have a cell, fewer than rare_below={least}: it is left missing throughout",
+        f"column {column.name!r}: {cells} rows have a cell, fewer than rare_below={least}: it is left missing",
         stacklevel=4,
     )
     return Column(column.name, Kind.CONSTANT, column.dtype, missing_rate=1.0)

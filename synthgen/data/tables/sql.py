@@ -21,8 +21,8 @@ _VARIABLE = "env:"
 def read_sql(url: str, query: str | None = None, table: str | None = None) -> pd.DataFrame:
     """Reads what a query gives, or a whole table, from any database that SQLAlchemy reaches.
 
-    Rows are fetched 100,000 at a time by a cursor on the server, where it has one. Whole numbers keep their digits where
-    cells are missing, and so do exact decimals that have no places after the point; others become floats.
+    Rows are fetched 100,000 at a time by a cursor on the server, where it has one. Whole numbers keep their digits
+    where cells are missing, and so do exact decimals that have no places after the point; others become floats.
 
     Args:
         url: As SQLAlchemy takes it, such as `sqlite:///shop.db`; or `env:NAME`, for an environment variable that holds

@@ -62,17 +62,46 @@ MOMENTS = st.datetimes(datetime.datetime(1930, 1, 1), datetime.datetime(2090, 12
         ("%d.%m.%Y %H:%M", Kind.DATETIME),
         ("%H:%M", Kind.TIME),
         ("%H:%M:%S", Kind.TIME),
+        ("%-m/%-d/%Y", Kind.DATE),
+        ("%-d.%-m.%Y", Kind.DATE),
+        ("%d-%b-%Y", Kind.DATE),
+        ("%B %d, %Y", Kind.DATE),
+        ("%-I:%M %p", Kind.TIME),
+        ("%-m/%-d/%Y %-H:%M", Kind.DATETIME),
+        ("%m/%d/%Y %I:%M:%S %p", Kind.DATETIME),
+        ("%Y-%m-%dT%H:%M:%SZ", Kind.DATETIME),
+        ("%Y-%m-%d %H:%M:%S+00:00", Kind.DATETIME),
     ],
 )
 @given(moments=st.lists(st.one_of(MOMENTS, st.none()), min_size=2, max_size=40))
 @settings(max_examples=15, deadline=None, derandomize=True)
 def test_dates_in_text_are_recognised_and_written_back_as_they_were(written, kind, moments):
     # A day beyond the twelfth, without which a day may be a month.
-    moments = [datetime.datetime(2024, 3, 31, 23, 58, 57), datetime.datetime(2024, 3, 30, 12, 1, 2), *moments]
+    known = [(2024, 3, 31, 23, 58, 57), (2024, 3, 30, 12, 1, 2), (2024, 4, 5, 4, 5, 6)]
+    moments = [*(datetime.datetime(*moment) for moment in known), *moments]
     values = pd.Series([moment and moment.strftime(written) for moment in moments] * 2, dtype="str")
     column = infer_schema(pd.DataFrame({"x": values}))["x"]
     assert (column.kind, column.format) == (kind, written)
     same(there_and_back(values), values)
+
+
+@pytest.mark.parametrize(
+    ("texts", "written"),
+    [
+        ([f"2024-03-{1 + i % 28:02d}T04:05:06.{i * 37 % 1000:03d}Z" for i in range(60)], "%Y-%m-%dT%H:%M:%S.%3fZ"),
+        ([f"{1 + i % 28:02d}.03.2024 23:59:59.{i * 37 % 1000:03d}" for i in range(60)], "%d.%m.%Y %H:%M:%S.%3f"),
+        ([f"2024{1 + i % 12:02d}{1 + i % 28:02d}" for i in range(60)], "%Y%m%d"),
+    ],
+)
+def test_milliseconds_and_dates_of_digits_alone_are_moments(texts, written):
+    values = pd.Series(texts, dtype="str")
+    column = infer_schema(pd.DataFrame({"x": values}))["x"]
+    assert column.format == written
+    same(there_and_back(values), values)
+
+
+def test_a_few_numbers_that_might_be_dates_are_words():
+    assert infer_schema(pd.DataFrame({"x": ["20240101", "20230211", "19990909"]}))["x"].kind is Kind.CATEGORICAL
 
 
 @pytest.mark.parametrize(
