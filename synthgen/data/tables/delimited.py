@@ -29,8 +29,8 @@ _SAMPLE_ROWS = 50
 # What spreadsheets and databases write for "no value" in a column of numbers. In a column of words they stay words.
 _MISSING_NUMBERS = {"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?", "-"}
 # Codes such as 007 are words: a number would lose their zeros.
-_CODE = r"^0\d"
-_CODE_IN_TEXT = re.compile(rb'(^|[,;\t|"\n])\0?0\0?\d')
+_CODE = r"^\s*0\d"
+_CODE_IN_TEXT = rb'(^|[%s"\n]) {0,9}\0?0\0?\d'
 # 1234,5 and 1.234,50, as half of the world writes numbers.
 _DECIMAL_COMMA = r"^[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?$"
 # Whole numbers beyond it have no float of their own.
@@ -113,6 +113,7 @@ class _Parser:
 
     def __init__(self, file: Path, separator: str, decimal: str) -> None:
         self.file = file
+        self.separator = separator
         self.fault = "not a comma-separated table" if separator == "," else f"not a table separated by {separator!r}"
         self._options: Any = {"sep": separator, "decimal": decimal, "keep_default_na": False, "low_memory": False}
 
@@ -198,7 +199,7 @@ def _with_exact(frame: pd.DataFrame, parse: _Parser, encoding: str) -> pd.DataFr
     """Gives columns back what a number loses: the zeros of codes such as 007, and the last digits of long ones."""
     numeric = [i for i, name in enumerate(frame.columns) if pd.api.types.is_numeric_dtype(frame[name])]
     long = [i for i in numeric if frame.dtypes.iloc[i] == "float64" and (frame.iloc[:, i].abs() >= _EXACT).any()]
-    if not _has_codes(parse.file):  # most files: no need to read them again
+    if not _has_codes(parse.file, parse.separator):  # most files: no need to read them again
         numeric = long
     words = parse(encoding, dtype=str, usecols=numeric) if numeric else frame[[]]
     changed: dict[str, pd.Series] = {}
@@ -227,13 +228,14 @@ def _exact(words: pd.Series) -> pd.Series:
         return words
 
 
-def _has_codes(file: Path) -> bool:
+def _has_codes(file: Path, separator: str) -> bool:
+    code = re.compile(_CODE_IN_TEXT % re.escape(separator).encode())
     with _opened(file) as opened:
         tail = b""
         while block := _read(opened, file, 1 << 24):
-            if _CODE_IN_TEXT.search(tail + block):
+            if code.search(tail + block):
                 return True
-            tail = block[-4:]
+            tail = block[-16:]
     return False
 
 

@@ -59,6 +59,15 @@ def test_codes_keep_their_leading_zeros(csv, missing):
     assert frame["id"].dtype == "int64"
 
 
+@pytest.mark.parametrize(("between", "separator"), [(", ", None), (";  ", None), (":", ":"), ("^", "^")])
+def test_leading_zeros_stay_behind_blanks_and_any_separator(tmp_path, between, separator):
+    lines = ["v,code", *(f"{i},{i:05d}" for i in range(30))]
+    (tmp_path / "codes.csv").write_text("\n".join(line.replace(",", between) for line in lines))
+    frame = read_csv(str(tmp_path / "codes.csv"), separator=separator)
+    assert frame.iloc[:, 0].dtype == "int64"
+    assert frame.iloc[:, 1].str.strip().tolist() == [f"{i:05d}" for i in range(30)]
+
+
 def test_zeros_before_the_point_and_alone_are_numbers(csv):
     assert csv("a,b\n0.5,0\n0,10\n")["a"].tolist() == [0.5, 0]
     assert csv("a,b\n0.5,0\n0,10\n")["b"].tolist() == [0, 10]
