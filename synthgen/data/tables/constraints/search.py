@@ -110,7 +110,7 @@ def _inequalities(frame: pd.DataFrame, schema: TableSchema, within: list[set[str
         values = np.stack([numbers for numbers, _ in read], axis=1)
         missing = np.stack([gone for _, gone in read], axis=1)
         names = [column.name for column in columns]
-        below = _below(values[:_GLANCE], missing[:_GLANCE])
+        below = _below(values[:_GLANCE], missing[:_GLANCE]) & _overlap(values, missing)
         for i, j in zip(*np.nonzero(below)):
             implied = any({names[i], names[j]} <= group for group in within)
             below[i, j] = not implied and _says_something(values[:, [i, j]], missing[:, [i, j]])
@@ -134,6 +134,18 @@ def _below(values: np.ndarray, missing: np.ndarray) -> np.ndarray:
         below[i] = ((values[:, [i]] <= values) | missing[:, [i]] | missing).all(axis=0)
     np.fill_diagonal(below, False)
     return below
+
+
+def _overlap(values: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """(columns, columns) whether some cell of the first is above one of the second: else no shuffled row would be."""
+    lowest = np.where(missing, _beyond(values.dtype, "max"), values).min(axis=0)
+    highest = np.where(missing, _beyond(values.dtype, "min"), values).max(axis=0)
+    return highest[:, None] > lowest[None, :]
+
+
+def _beyond(dtype: Any, end: str) -> Any:
+    """The largest or the smallest number of a dtype."""
+    return getattr(np.iinfo(dtype) if dtype.kind == "i" else np.finfo(dtype), end)
 
 
 def _says_something(pair: np.ndarray, missing: np.ndarray) -> bool:

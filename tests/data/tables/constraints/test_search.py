@@ -51,6 +51,17 @@ def test_fifty_columns_of_100_000_rows_take_seconds():
     assert time.perf_counter() - begun < 10
 
 
+def test_columns_of_which_each_is_beyond_the_last_take_seconds():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.random((20_000, 150)) * 0.9 + np.arange(150) * 0.5).rename(columns=str)
+    frame["begin"] = frame["149"] + rng.random(20_000)
+    frame["end"] = frame["begin"] + rng.random(20_000) * rng.integers(0, 2, 20_000)
+    schema = infer_schema(frame)
+    begun = time.perf_counter()
+    assert found_constraints(frame, schema) == [{"inequality": ["149", "begin", "end"]}]
+    assert time.perf_counter() - begun < 6
+
+
 @pytest.mark.parametrize("rows", [1, 3, 30, 400])
 def test_few_rows_or_chance_are_no_evidence(rows):
     rng = np.random.default_rng(rows)
