@@ -50,24 +50,21 @@ class Combination(Transform):
             if told[:, i].any():
                 wanted[:, i] = np.where(told[:, i], self.table.place_of(i, given.cells[name]), -1)
         alone = told.sum(axis=1) == sum(given.is_told(name) for name in given.told)
-        # Rows that want the same are looked up once.
-        key = np.concatenate([told, wanted], axis=1)
-        different, row, place = np.unique(key, axis=0, return_index=True, return_inverse=True)
         known, which = np.zeros(len(told), dtype=bool), np.zeros(len(told), dtype=np.int64)
-        for j in range(len(different)):
-            names, codes = told[row[j]], wanted[row[j]]
+        for names in np.unique(told, axis=0):  # at most one pattern for each subset of the columns
+            rows = np.flatnonzero((told == names).all(axis=1))
             if not names.any():
                 continue
-            fits = np.flatnonzero((self.table.codes[:, names] == codes[names]).all(axis=1))
-            rows = place == j
-            given.refuse(rows & (len(fits) == 0), self.columns, f"contradicts the constraint `{self._where}`")
-            if len(fits) == 1:
-                known |= rows
-                which[rows] = fits[0]
-            elif uniform is not None:
-                rows &= alone
-                shares = np.cumsum(self.table.counts[fits])
-                drawn = np.searchsorted(shares, uniform[rows] * shares[-1], side="right")
-                known |= rows
-                which[rows] = fits[drawn.clip(max=len(fits) - 1)]
+            fits, first, count = self.table.that_fit(names, wanted[rows][:, names])
+            none = np.zeros(len(told), dtype=bool)
+            none[rows] = count == 0
+            given.refuse(none, self.columns, f"contradicts the constraint `{self._where}`")
+            drawn = np.zeros(len(rows), dtype=np.int64)
+            if uniform is not None:
+                below = np.concatenate([[0], np.cumsum(self.table.counts[fits])])
+                begin, end = below[first], below[first + count]
+                at = np.searchsorted(below, begin + uniform[rows] * (end - begin), side="right") - 1
+                drawn = at.clip(first, first + count - 1) - first
+            which[rows] = fits[first + drawn]
+            known[rows] = (count == 1) | (alone[rows] & (uniform is not None))
         return {self.place: Derived(pd.Series(which), known)}

@@ -110,6 +110,27 @@ class Combinations:
         plain, missing = _plain(values, self.columns[i], self._scales[i])
         return np.where(missing, len(self.values[i]), self._known[i].get_indexer(pd.Index(plain)))
 
+    def that_fit(self, names: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Which combinations have some values of some columns.
+
+        Args:
+            names: (columns,) which columns.
+            wanted: (rows, those columns) which value of each.
+
+        Returns:
+            (combinations,) places in an order in which those that fit a row follow one another, in their own order; for
+            each row, (rows,) where they begin in it, and (rows,) how many they are.
+        """
+        own = self.codes[:, names]
+        _, group = np.unique(np.concatenate([own, wanted]), axis=0, return_inverse=True)
+        group = group.ravel()
+        of_table, of_rows = group[: len(own)], group[len(own) :]
+        order = np.argsort(of_table, kind="stable")
+        in_order = of_table[order]
+        first = np.searchsorted(in_order, of_rows, side="left")
+        count = np.searchsorted(in_order, of_rows, side="right") - first
+        return order, first, count
+
     def values_of(self, name: str) -> list[Any]:
         """The values of a column of words or numbers; none of dates."""
         for column, scale, values in zip(self.columns, self._scales, self.values, strict=True):

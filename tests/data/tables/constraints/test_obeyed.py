@@ -1,6 +1,7 @@
 """Constraints that are kept by construction: whatever is drawn of the learned columns, rows obey."""
 
 import json
+import time
 from contextlib import nullcontext
 
 import numpy as np
@@ -181,6 +182,24 @@ def test_one_of_several_combinations_is_drawn_in_their_shares(frame):
     unknown = codec.encode_condition({"country": "y"}, 50, by_shares=False)
     assert not unknown["categorical_known"].any()
     assert rebalanced(codec, "country", None, 300, 0, 0)["country"].value_counts().min() > 70
+
+
+def test_as_many_combinations_as_rows_that_want_one_take_no_square_of_them():
+    n = 60_000
+    number = np.arange(n) % 30_000
+    frame = pd.DataFrame({"city": number.astype(str), "state": (number // 400).astype(str), "zone": number % 7})
+    codec = fitted(frame, {"fixed_combinations": ["city", "state", "zone"]})
+    wanted = frame[["city", "state"]].astype(object)
+    wanted.loc[::3, "city"] = None  # several fit
+    wanted.loc[::5, "state"] = None
+    begun = time.perf_counter()
+    encoded = codec.encode_condition(wanted, n, seed=1)
+    assert time.perf_counter() - begun < 2.5
+    decoded = codec.decode(encoded)
+    assert (wanted.isna() | (decoded[["city", "state"]] == wanted)).all().all()
+    assert codec.obeyed.holds(decoded).all()
+    free = wanted["city"].isna() & wanted["state"].notna()
+    assert decoded.loc[free, "city"].nunique() > 10_000
 
 
 def test_a_seed_may_be_of_any_size(frame):
