@@ -4,6 +4,7 @@ import datetime
 import uuid
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -63,12 +64,13 @@ def plain_cells(values: pd.Series) -> pd.Series:
 
 def _whole(values: pd.Series) -> pd.Series:
     cells = [None if pd.isna(value) else int(value) for value in values]
-    for dtype in ("Int64", "UInt64"):
+    dtypes: list[tuple[Any, Any]] = [(pd.Int64Dtype(), np.int64), (pd.UInt64Dtype(), np.uint64)]
+    for dtype, complete in dtypes:
         try:
             whole = pd.Series(pd.array(cells, dtype=dtype), index=values.index, name=values.name)
         except (OverflowError, TypeError):
             continue
-        return whole if whole.hasnans else whole.astype(dtype.lower())
+        return whole if whole.hasnans else whole.astype(complete)
     return _text(values, lambda value: str(int(value)))
 
 

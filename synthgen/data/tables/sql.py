@@ -72,8 +72,8 @@ def read_sql(url: str, query: str | None = None, table: str | None = None) -> pd
         raise SynthgenError(f"{shown}: found no row of {query or table!r}; expected rows")
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise SynthgenError(f"{shown}: column {twice[0]!r} occurs twice in {query!r}; name its copies by AS")
-    cells = [pd.concat(of_column, ignore_index=True) for of_column in zip(*parts, strict=True)]
-    return pd.DataFrame({name: plain_cells(values) for name, values in zip(names, cells, strict=True)})
+    cells = [pd.concat(list(of_column), ignore_index=True) for of_column in zip(*parts, strict=True)]
+    return pd.DataFrame({name: plain_cells(of_column) for name, of_column in zip(names, cells, strict=True)})
 
 
 class SQLDataModule(TableDataModule):

@@ -89,7 +89,7 @@ def fit_variables(values: pd.Series, column: Column, rare_below: int = 0) -> Enc
     missing = column.missing_rate > 0
     if column.kind is not Kind.NUMERICAL:
         return Encoding(values=column.categories or tuple(sorted(values.dropna().unique().tolist())), missing=missing)
-    numbers = values.dropna().to_numpy(dtype=float)
+    numbers = _written(values.dropna().to_numpy(dtype=float), column)
     distinct, counts = np.unique(numbers, return_counts=True)
     if len(distinct) <= min(_MAX_DISCRETE, len(numbers) / _MIN_REPEATS):
         kept = distinct[counts >= rare_below]
@@ -109,6 +109,16 @@ def fit_variables(values: pd.Series, column: Column, rare_below: int = 0) -> Enc
         knots=tuple(knots.tolist()),
         quantiles=tuple(quantiles.tolist()),
     )
+
+
+def _written(numbers: np.ndarray, column: Column) -> np.ndarray:
+    """Numbers to a column's decimals, where a person asks for fewer than they have; else as they are, to the bit."""
+    if column.decimals is None:
+        return numbers
+    rounded = np.round(numbers, column.decimals)
+    # What differs by the last digits of a float is the number itself.
+    finer = np.abs(rounded - numbers) > 1e-3 * 10.0**-column.decimals + _last_digits(column) * np.abs(numbers)
+    return np.where(finer, rounded.clip(*_rounded_ends(column)), numbers)
 
 
 def _means(distinct: np.ndarray, counts: np.ndarray, least: int) -> tuple[np.ndarray, np.ndarray]:
@@ -235,12 +245,18 @@ def _rounded_ends(column: Column) -> tuple[float, float]:
     """The outermost numbers of a column's decimals that lie within its range."""
     if column.minimum is None or column.maximum is None or column.decimals is None:
         return -np.inf, np.inf
-    step, near = 10.0**-column.decimals, 1e-6 if column.dtype.lower().startswith("float32") else 1e-13
+    step, near = 10.0**-column.decimals, _last_digits(column)
     low, high = round(float(column.minimum), column.decimals), round(float(column.maximum), column.decimals)
     # What differs by the last digits of a float is the number itself.
     low += step if low < column.minimum - near * abs(column.minimum) else 0
     high -= step if high > column.maximum + near * abs(column.maximum) else 0
+    low, high = round(low, column.decimals), round(high, column.decimals)  # a step may have added a last digit
     return (low, high) if low <= high else (-np.inf, np.inf)
+
+
+def _last_digits(column: Column) -> float:
+    """By what share of themselves numbers may differ that are written alike."""
+    return 1e-6 if column.dtype.lower().startswith("float") and "64" not in column.dtype else 1e-13
 
 
 def within(numbers: np.ndarray, dtype: str) -> np.ndarray:

@@ -54,6 +54,22 @@ def test_names_of_every_spelling_read_back(said, name):
     assert infer_schema(frame, wanted=read_schema(said(text))) == infer_schema(frame)
 
 
+def test_decimals_that_a_person_asks_for_are_those_of_frequent_numbers_too():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "mark": rng.choice([1.25, 2.5, 3.75], 400),
+            "pay": np.where(rng.random(400) < 0.3, 123456.789, rng.normal(123456, 10, 400)),
+        }
+    )
+    wanted = read_schema({"columns": {"mark": {"decimals": 0}, "pay": {"decimals": 1}}})
+    codec = TableCodec.fit(frame, infer_schema(frame, wanted=wanted))
+    decoded = codec.decode(codec.encode(frame))
+    assert decoded["mark"].isin([2, 3]).all()  # within the range that was seen
+    assert decoded["pay"].round(1).eq(decoded["pay"]).all()
+    assert decoded["pay"].eq(123456.8).sum() == frame["pay"].eq(123456.789).sum()
+
+
 def test_a_few_columns_are_told_and_the_others_inferred(people, said):
     file = said(
         """
