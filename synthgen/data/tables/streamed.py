@@ -15,6 +15,7 @@ __all__ = ["StreamedTable", "Table", "memory"]
 # Bytes a row beside the codes: of one column while it is fitted, of the split, and of the order of an epoch.
 _BESIDE = 150
 _CODE = 4
+_CGROUPS = Path("/sys/fs/cgroup")
 
 
 class StreamedTable:
@@ -107,5 +108,31 @@ Table = pd.DataFrame | StreamedTable
 
 
 def memory() -> int:
-    """Bytes of this machine's memory."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    """Bytes of memory that this process may use: those of the machine, or of its container or batch job if fewer."""
+    return min(
+        [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), *_limits(Path("/proc/self/cgroup"), _CGROUPS)]
+    )
+
+
+def _limits(own: Path, cgroups: Path) -> list[int]:
+    """Limits of Linux's control groups that this process is in, of either version; none elsewhere.
+
+    Args:
+        own: Which groups these are, a line a hierarchy: "0::/job/step", or of version 1 "4:memory:/job/step".
+        cgroups: Where groups are folders.
+    """
+    found = []
+    for line in own.read_text().splitlines() if own.is_file() else []:
+        _, controllers, path = line.split(":", 2)
+        if controllers not in ("", "memory"):
+            continue
+        root, name = (cgroups / "memory", "memory.limit_in_bytes") if controllers else (cgroups, "memory.max")
+        # A group has the limits of those that it is in; a container may see its own as the outermost.
+        group = root / path.lstrip("/")
+        for folder in (group, *group.parents):
+            if not folder.is_relative_to(root):
+                break
+            limit = folder / name
+            said = limit.read_text().strip() if limit.is_file() else "max"
+            found += [int(said)] if said.isdigit() else []
+    return found

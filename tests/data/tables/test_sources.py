@@ -152,8 +152,8 @@ def test_arrow_tables_lose_no_digit_and_no_kind(tmp_path):
     some = read_parquet(path, limit=2, seed=1)
     assert some["key"].dtype == "Int64"
     whole = read_parquet(path)
-    streamed = read_parquet(path, streamed=True)
-    for frame in (whole, to_frame(table), to_frame(polars.from_arrow(table)), streamed[list(table.column_names)]):
+    in_place = read_parquet(path, streamed=True)
+    for frame in (whole, to_frame(table), to_frame(polars.from_arrow(table)), in_place[list(table.column_names)]):
         assert frame["key"].dtype == "Int64"
         assert frame["key"].dropna().tolist() == [long[0], long[2]]
         assert frame["huge"].dropna().tolist() == [2**64 - 1, 5]

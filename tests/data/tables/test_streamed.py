@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 import uuid
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from synthgen.data.fingerprint import fingerprint
+from synthgen.data.tables import streamed
 from synthgen.data.tables.module import TableDataModule
 from synthgen.data.tables.outputs import write_table
 from synthgen.data.tables.sources import read_parquet
@@ -208,3 +210,24 @@ def test_memory_holds_the_codes_and_little_more(tmp_path):
     )
     assert streamed < codes + 150 * rows // 1024, "150 bytes a row of one column while it is fitted"
     assert whole > 3 * streamed
+
+
+@pytest.mark.parametrize(
+    ("line", "file", "expected"),
+    [
+        ("0::/job/step", "job/memory.max", [5000]),
+        ("0::/elsewhere", "memory.max", [5000]),
+        ("3:cpu:/\n4:memory:/job/step", "memory/job/memory.limit_in_bytes", [5000]),
+        ("3:cpu:/job", "job/memory.max", []),
+    ],
+)
+def test_memory_is_that_of_the_container_or_job(tmp_path, line, file, expected):
+    (tmp_path / "own").write_text(line)
+    limit = tmp_path / "groups" / file
+    limit.parent.mkdir(parents=True)
+    limit.write_text("5000\n")
+    (tmp_path / "groups" / "job" / "step").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "groups" / "job" / "step" / "memory.max").write_text("max\n")
+    assert streamed._limits(tmp_path / "own", tmp_path / "groups") == expected
+    assert streamed._limits(tmp_path / "none", tmp_path / "groups") == []
+    assert 0 < streamed.memory() <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
