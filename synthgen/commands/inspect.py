@@ -105,13 +105,18 @@ def _values(values: Any, column: Any) -> str:
 
 
 def _notable(values: Any, column: Any) -> str:
+    from synthgen.data.tables.cells import Cells
     from synthgen.data.tables.forms import MANY
+    from synthgen.data.tables.schema import names_rows
+    from synthgen.layout import Kind
 
     if column.kind.invented:
         return "made anew, not learned"
     written = (column.format or "").replace("%-", "%")
     if column.kind.moment and ("%m/%d" in written or "%d/%m" in written):
         return f"is the day first? taken as {column.format}"
+    if column.kind is Kind.CATEGORICAL and names_rows(Cells(column.name, values)):
+        return "names or keys? samples repeat them as they are: identifier, personal or drop keeps them back"
     if len(column.categories) > MANY:
         return "very many words: two digits of a code"
     if isinstance(column.minimum, int) and column.numerical:

@@ -8,6 +8,7 @@ from zlib import crc32
 import numpy as np
 import pandas as pd
 
+from synthgen.errors import SynthgenError
 from synthgen.layout import Column
 
 __all__ = ["CODE", "UUID", "WRITTEN", "identifier_format", "is_named_key", "new_identifiers"]
@@ -88,15 +89,17 @@ def is_named_key(name: str) -> bool:
 def new_identifiers(column: Column, rows: range, seed: int, which: int) -> pd.Series:
     """Keys of the form that real ones have: numbers that go on after the largest in use, random UUIDs, random codes.
 
-    Row i has the same key in whatever part of the sequence it is drawn, and none comes twice; codes begin anew once all
-    of their form were drawn. No real number comes back, nor a real UUID. A code may be a real one by chance, as any of
-    its form may: no more than one in a hundred.
+    Row i has the same key in whatever part of the sequence it is drawn, and none comes twice. No real number comes
+    back, nor a real UUID. A code may be a real one by chance, as any of its form may: no more than one in a hundred.
 
     Args:
         column: Of identifiers.
         rows: Numbers of the rows in an endless sequence.
         seed: Of the sequence.
         which: Number of the column among those of the same format, each of which has UUIDs and codes of its own.
+
+    Raises:
+        SynthgenError: More rows than there are codes of the form.
     """
     assert isinstance(column.format, str)
     # A stream that nothing else draws from: a key must say nothing of the rest of its row.
@@ -107,7 +110,13 @@ def new_identifiers(column: Column, rows: range, seed: int, which: int) -> pd.Se
         return pd.Series(made, dtype="object")
     written = WRITTEN.fullmatch(column.format)
     if written is None:
-        return pd.Series(_new_codes(column.format, rows, key), dtype="object")
+        places = [_LETTERS[part[1]] if len(part) == 3 else part for part in re.findall(r"\{.\}|[^{}]", column.format)]
+        if rows.stop > (room := prod(map(len, places))):
+            raise SynthgenError(
+                f"column {column.name!r}: there are {room:,} identifiers of the form {column.format}, and row "
+                f"{rows.stop:,} was asked for; draw fewer rows"
+            )
+        return pd.Series(_new_codes(places, rows, key), dtype="object")
     assert isinstance(column.maximum, int)
     numbers = range(column.maximum + 1 + rows.start, column.maximum + 1 + rows.stop)
     if pd.api.types.is_numeric_dtype(column.dtype):
@@ -172,12 +181,10 @@ def _code(text: pd.Series) -> str | None:
     return "".join(places) if digits and room >= _ROOM * len(text) else None
 
 
-def _new_codes(written: str, rows: range, key: list[int]) -> np.ndarray:
-    """(rows,) different codes of a format, by a permutation of all of them: those of the rows' numbers."""
-    places = [_LETTERS[part[1]] if len(part) == 3 and part[0] == "{" else part for part in _parts(written)]
+def _new_codes(places: list[str], rows: range, key: list[int]) -> np.ndarray:
+    """(rows,) different codes, of letters that each place may hold: by a permutation of all, those of some numbers."""
     sizes = [len(known) for known in places]
-    # What is left of a row's number beyond all codes of the format begins anew.
-    left = (np.arange(len(rows), dtype=np.uint64) + np.uint64(rows.start % 2**64)) % np.uint64(min(prod(sizes), 2**63))
+    left = np.arange(rows.start, rows.stop, dtype=np.uint64)
     digits: list[np.ndarray] = []
     for size in reversed(sizes):
         left, digit = np.divmod(left, np.uint64(size))
@@ -195,11 +202,6 @@ def _new_codes(written: str, rows: range, key: list[int]) -> np.ndarray:
         axis=1,
     )
     return np.ascontiguousarray(letters).view(f"U{len(places)}")[:, 0].astype(object)
-
-
-def _parts(written: str) -> list[str]:
-    """The places of a format: a sign in braces, or a letter that is itself."""
-    return re.findall(r"\{.\}|[^{}]", written)
 
 
 def _mixed(state: np.ndarray) -> np.ndarray:

@@ -54,9 +54,10 @@ _FORMATS = (
     *((Kind.TIME, time) for time in (*_TIMES, *_TIMES_OF_12_HOURS)),
     *((Kind.DATETIME, f"{date}{between}{time}") for date in _DATES for between in " T" for time in _TIMES),
     *((Kind.DATETIME, f"{date} {time}") for date in _DATES for time in _TIMES_OF_12_HOURS),
-    # In Greenwich.
-    *((Kind.DATETIME, f"%Y-%m-%d{t}{time}{zone}") for t in "T " for time in _TIMES[:4] for zone in ("Z", "+00:00")),
 )
+# Of moments with what they differ from Greenwich by, the same in all cells.
+_ZONED = tuple(f"%Y-%m-%d{between}{time}" for between in "T " for time in _TIMES[:4])
+_ZONE = re.compile(r":\d\d(?:\.\d+)?(Z|[+-]\d\d:?\d\d)$")
 # Text of digits alone is a date where so many of it are one: a few numbers may be by chance.
 _LEAST = 20
 _SIGN = re.compile(r"%(?:3f|-?[A-Za-z])")
@@ -90,7 +91,8 @@ def recognise(present: pd.Series) -> tuple[Kind, str | None] | None:
     if pd.api.types.infer_dtype(present) != "string":
         return None
     # A look at one cell, then at a few, rules out nearly every column of words, and nearly every format.
-    for kind, written in _FORMATS:
+    zone = _ZONE.search(present.iloc[0])
+    for kind, written in _FORMATS if zone is None else [(Kind.DATETIME, written + zone[1]) for written in _ZONED]:
         if written == "%Y%m%d" and len(present) < _LEAST:
             continue
         if not _pattern(written).fullmatch(present.iloc[0]):
@@ -277,7 +279,7 @@ def _written_so(different: pd.Series, written: str) -> bool:
     return bool(read.notna().all() and (_write(read, written) == texts).all())
 
 
-@lru_cache
+@lru_cache(maxsize=1024)
 def _pattern(written: str) -> re.Pattern[str]:
     """What text of a format looks like."""
     parts, begin = [], 0

@@ -19,7 +19,7 @@ from synthgen.data.tables.wishes import DROP, Wishes
 from synthgen.errors import SynthgenError, nearest
 from synthgen.layout import MAX_MEASURED, RARE, Column, Kind, TableSchema
 
-__all__ = ["infer_schema", "measured_schema", "moment_column", "numbers_column", "unmeasured"]
+__all__ = ["infer_schema", "measured_schema", "moment_column", "names_rows", "numbers_column", "unmeasured"]
 
 # Free text: so many cells, more than half of them different, of so many characters or words on average.
 _MIN_TEXTS = 100
@@ -74,7 +74,7 @@ def infer_schema(
                 stacklevel=3,
             )
             continue
-        if column.kind is Kind.CATEGORICAL and "kind" not in wish and rare_below < 2 and _names_rows(cells):
+        if column.kind is Kind.CATEGORICAL and "kind" not in wish and rare_below < 2 and names_rows(cells):
             warnings.warn(
                 f"column {name!r}: {len(cells.different):,} different values in {len(cells.present):,} rows look like "
                 "names or keys, and samples repeat them as they are; to keep them back, say `kind: identifier`, "
@@ -164,7 +164,7 @@ def _infer_column(cells: Cells) -> Column | None:
     return None if _is_free_text(cells) else _simple_column(cells)
 
 
-def _names_rows(cells: Cells) -> bool:
+def names_rows(cells: Cells) -> bool:
     """Whether text that is learned as words names one row, or few of them: what is drawn of it then is somebody's."""
     share = len(cells.different) / max(len(cells.present), 1)
     if len(cells.different) < _MIN_TEXTS or share < _KEYS or pd.api.types.is_numeric_dtype(cells.different):

@@ -71,6 +71,7 @@ MOMENTS = st.datetimes(datetime.datetime(1930, 1, 1), datetime.datetime(2090, 12
         ("%m/%d/%Y %I:%M:%S %p", Kind.DATETIME),
         ("%Y-%m-%dT%H:%M:%SZ", Kind.DATETIME),
         ("%Y-%m-%d %H:%M:%S+00:00", Kind.DATETIME),
+        ("%Y-%m-%dT%H:%M-0530", Kind.DATETIME),
     ],
 )
 @given(moments=st.lists(st.one_of(MOMENTS, st.none()), min_size=2, max_size=40))
@@ -321,6 +322,8 @@ def test_codes_do_not_repeat_before_all_of_their_form_were_drawn_and_say_nothing
         assert np.bincount(order, minlength=size).std() == 0
     assert new_identifiers(column, range(1000, 1010), 3, 0).tolist() == drawn[1000:1010].tolist()
     assert new_identifiers(column, range(50), 4, 0).tolist() != drawn[:50].tolist()
+    with pytest.raises(SynthgenError, match="column 'key': there are 4,160 identifiers of the form"):
+        new_identifiers(column, range(4161), 3, 0)
 
 
 @pytest.mark.parametrize(
