@@ -100,7 +100,7 @@ def asked_of(condition: dict[str, Any] | pd.DataFrame, n: int, schema: TableSche
             raise SynthgenError(f"the condition has {len(condition)} rows for {n} samples; expected one row each")
         # Rows of a part of a table are counted as those of the table.
         first = condition.index.start if isinstance(condition.index, pd.RangeIndex) else 0
-        found = [_of_rows(str(name), condition[name], first) for name in condition.columns]
+        found = [_of_rows(schema[str(name)], condition[name], first) for name in condition.columns]
     else:
         of_all = np.zeros(n, dtype=np.int64)
         found = [Asked(name, [cell], of_all, None) for name, cell in of_all_rows(condition).items()]
@@ -116,7 +116,8 @@ def of_all_rows(condition: dict[str, Any]) -> dict[str, Any]:
     return {str(name): MISSING if name in free else cell for name, cell in condition.items()}
 
 
-def _of_rows(name: str, cells: pd.Series, first: int) -> Asked:
+def _of_rows(column: Column, cells: pd.Series, first: int) -> Asked:
+    name = column.name
     try:
         place, different = pd.factorize(cells)
     except TypeError:  # lists and the like
@@ -124,7 +125,11 @@ def _of_rows(name: str, cells: pd.Series, first: int) -> Asked:
         raise SynthgenError(
             f"condition {name} ({rows_named([row + first])}): found {cells.iloc[row]!r}, expected one value"
         ) from None
-    return Asked(name, different.tolist(), place, first)
+    found = different.tolist()
+    if pd.api.types.is_float_dtype(cells.dtype) and column.categories and isinstance(column.categories[-1], str):
+        # Words that are whole numbers are read as floats where other rows leave the cell free.
+        found = [int(cell) if float(cell).is_integer() else cell for cell in found]
+    return Asked(name, found, place, first)
 
 
 def _check_cells(column: Column, cells: list[Any]) -> None:

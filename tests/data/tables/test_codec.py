@@ -322,6 +322,18 @@ def test_text_is_read_as_the_columns_own_type(people, column, typed, meant):
     assert codec.decode(condition)[column].tolist() == [meant, meant]
 
 
+@pytest.mark.parametrize("words", [20, 3000])
+def test_words_that_a_file_of_conditions_has_as_numbers_are_words(words):
+    frame = pd.DataFrame({"code": [f"{i:02d}" for i in range(words)] * 2})
+    codec = TableCodec.fit(frame, infer_schema(frame))
+    wanted = pd.DataFrame({"code": [12.0, np.nan, 15.0]})  # as pandas reads "12", "" and "15"
+    encoded = codec.encode_condition(wanted, 3)
+    assert encoded["categorical_known"].any(dim=1).tolist() == [True, False, True]
+    assert codec.decode(encoded)["code"][[0, 2]].tolist() == ["12", "15"]
+    with pytest.raises(SynthgenError, match=r"condition code \(row 1\): training never saw 12\.5"):
+        codec.encode_condition(pd.DataFrame({"code": [12.5, np.nan]}), 2)
+
+
 def test_missing_asks_for_a_missing_cell(people):
     codec = fitted(people)
     decoded = codec.decode(codec.encode_condition({"pay": MISSING, "town": MISSING}, 2))

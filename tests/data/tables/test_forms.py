@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import time
 import uuid
 import warnings
 
@@ -324,6 +325,18 @@ def test_codes_do_not_repeat_before_all_of_their_form_were_drawn_and_say_nothing
     assert new_identifiers(column, range(50), 4, 0).tolist() != drawn[:50].tolist()
     with pytest.raises(SynthgenError, match="column 'key': there are 4,160 identifiers of the form"):
         new_identifiers(column, range(4161), 3, 0)
+
+
+def test_uuids_are_of_version_4_and_many_take_no_time():
+    column = Column("key", Kind.IDENTIFIER, "str", maximum=0, format="uuid4")
+    begun = time.perf_counter()
+    drawn = new_identifiers(column, range(300_000), 3, 0)
+    assert time.perf_counter() - begun < 2
+    assert drawn.is_unique
+    read = [uuid.UUID(text) for text in drawn[:500]]
+    assert [str(one) for one in read] == drawn[:500].tolist()
+    assert {(one.version, one.variant) for one in read} == {(4, uuid.RFC_4122)}
+    assert new_identifiers(column, range(1000, 1010), 3, 0).tolist() == drawn[1000:1010].tolist()
 
 
 @pytest.mark.parametrize(
