@@ -42,10 +42,11 @@ class TabDiff(Model):
         optimization: How its weights are fitted.
         ema: The average that sampling uses.
         sigma_min: Noise level of continuous variables at t = 0; they have unit variance.
-        sigma_max: Noise level at t = 1.
+        sigma_max: Noise level at t = 1. Higher ones tell next to nothing of a row, but take their share of training and
+            of the steps; lower ones leave a trace of what a condition says, which sampling does not start from.
         rho: Exponent of their schedules at the start.
         rho_min: Exponent below which no schedule is learned.
-        steps: Steps of sampling, besides one for each discrete variable; each is one evaluation of the network.
+        steps: Steps of sampling, besides one for each discrete variable; each is one evaluation of the network (NFE).
 
     Raises:
         SynthgenError: A noise level, an exponent or the number of steps is out of range.
@@ -60,10 +61,10 @@ class TabDiff(Model):
         optimization: Optimization,
         ema: EMA,
         sigma_min: float = 0.002,
-        sigma_max: float = 80.0,
+        sigma_max: float = 20.0,
         rho: float = 7.0,
         rho_min: float = 5.0,
-        steps: int = 20,
+        steps: int = 15,
     ) -> None:
         check_positive(steps=steps)
         denoiser = TableDenoiser(
@@ -204,7 +205,8 @@ def first_hitting_sampler(
     times, order = torch.cat([reveal, grid.expand(size, -1)], dim=1).sort(dim=1, descending=True, stable=True)
     times = times.clamp(max=1.0)
     sigma = denoiser.noise(times[:, 0])
-    x = sigma * torch.randn(size, layout.numerical, generator=generator, device=device)
+    # What noise of this level makes of unit variance.
+    x = (1 + sigma**2).sqrt() * torch.randn(size, layout.numerical, generator=generator, device=device)
     last = times.shape[1] - 2
     previous = previous_step = x.new_zeros(())
     for i in range(last + 1):

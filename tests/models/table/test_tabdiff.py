@@ -33,8 +33,9 @@ def test_the_joint_of_two_categories_is_learned(fitted):
 
 
 def test_a_number_follows_its_category(fitted):
-    # What so short a training leaves too wide by a tenth, at 200 steps as at 20.
-    check_number(fitted, mean_within=0.12, std=(0.88, 1.2))
+    # Where numbers learn too little of words, those of one leak into the other's mode: 1.15 with noise up to level 80,
+    # on half of which there is nothing to learn, and weights that forget within 1,000 steps.
+    check_number(fitted, mean_within=0.12, std=(0.88, 1.12))
 
 
 def test_a_condition_gives_the_conditional_distribution(fitted):
@@ -90,18 +91,27 @@ class KnownNormal(nn.Module):
     def forward(self, numerical, sigma, codes, time):
         return numerical * self.spread**2 / (self.spread**2 + sigma**2), torch.zeros(len(codes), 2)
 
-    noise = PowerMeanSchedule(3, 0.002, 80.0, 7.0)
+    noise = PowerMeanSchedule(3, 0.002, 20.0, 7.0)
     masking = MaskSchedule(1)
     logits = RaggedLogits((2,))
 
 
 @torch.no_grad()
-def test_20_steps_solve_the_ode_of_numbers():
-    """As many Euler steps lose 12 to 18 hundredths of the spread, 50 of them 5 to 7."""
+def test_15_steps_solve_the_ode_of_numbers():
     denoiser = KnownNormal(torch.tensor([1.0, 0.3, 0.05])).eval()
     generator = torch.Generator().manual_seed(0)
-    drawn = first_hitting_sampler(denoiser, TableLayout(3, (2,)), 40_000, 20, generator)["numerical"]
-    assert drawn.std(dim=0).numpy() == pytest.approx(denoiser.spread.numpy(), rel=0.035)
+    drawn = first_hitting_sampler(denoiser, TableLayout(3, (2,)), 40_000, 15, generator)["numerical"]
+    assert drawn.std(dim=0).numpy() == pytest.approx(denoiser.spread.numpy(), rel=0.02)
+
+
+@torch.no_grad()
+def test_numbers_start_with_their_own_variance_besides_that_of_the_noise():
+    """Noise alone, of level 0.5, would end as numbers with a standard deviation of 0.45."""
+    denoiser = KnownNormal(torch.ones(3)).eval()
+    denoiser.noise = PowerMeanSchedule(3, 0.002, 0.5, 7.0)
+    generator = torch.Generator().manual_seed(0)
+    drawn = first_hitting_sampler(denoiser, TableLayout(3, (2,)), 40_000, 30, generator)["numerical"]
+    assert drawn.std(dim=0).numpy() == pytest.approx(np.ones(3), rel=0.02)
 
 
 def test_the_loss_of_the_exact_network_is_the_entropy():
@@ -124,14 +134,14 @@ def test_settings_that_cannot_be_are_refused():
             TabDiff(TableLayout(1, (2,)), TableMLP, Optimization(), EMA(), **options)
 
 
-def test_a_block_takes_20_evaluations_and_one_for_each_discrete_variable(people):
+def test_a_block_takes_15_evaluations_and_one_for_each_discrete_variable(people):
     """50, by Euler's method, made no better rows of Adult or Magic."""
     overrides = ["network.width=32", "network.depth=1", "callbacks=none", "trainer=cpu"]
     synthesizer = synthgen.fit(people, "table/tabdiff", max_samples=1024, batch_size=128, overrides=overrides)
     model, calls = synthesizer.model, []
     model.stages[0].trained.network.register_forward_hook(lambda *_: calls.append(1))
     synthesizer.sample(10)
-    assert len(calls) == 20 + model.layout.categorical
+    assert len(calls) == 15 + model.layout.categorical
     calls.clear()
     synthesizer.sample(10, steps=3)
     assert len(calls) == 3 + model.layout.categorical
