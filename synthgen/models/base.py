@@ -64,6 +64,7 @@ class Model(LightningModule):
         self._stage_optimizers: list[list[Any]] = []
         self._training_noise = torch.Generator()
         self._validation_noise = torch.Generator()
+        self._validation_sums: list[Tensor] = []  # of losses of rows, and how many rows
         self._restored_noise: tuple[str | None, Tensor] | None = None  # kind of device, state
 
     # Sampling
@@ -278,12 +279,20 @@ class Model(LightningModule):
     def on_validation_start(self) -> None:
         """The same noise for every validation, so that its figures compare."""
         self._validation_noise = torch.Generator(self.device).manual_seed(self.seed)
+        self._validation_sums = []
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Logs the current stage's loss under its average as `val/loss`."""
-        loss = self.stage.validation_loss(batch, self._validation_noise)
-        rows = len(next(iter(batch.values())))
-        self.log("val/loss", loss, batch_size=rows, sync_dist=True, logger=False)
+        """Hands the batch to the current stage."""
+        losses = self.stage.validation_loss(batch, self._validation_noise).float()
+        rows = losses.new_tensor([len(next(iter(batch.values())))])
+        self._validation_sums.append(torch.cat([losses.reshape(-1) * rows, rows]).double())
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs the current stage's figure as `val/loss`, of the rows of all processes."""
+        sums = torch.stack(self._validation_sums).sum(dim=0)
+        *losses, rows = self.trainer.strategy.reduce(sums, reduce_op="sum")
+        found = self.stage.validated(torch.stack(losses) / rows, int(rows))
+        self.log("val/loss", found.sum().float(), logger=False)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the position in training."""

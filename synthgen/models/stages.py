@@ -191,8 +191,12 @@ class Stage(nn.Module):
         raise NotImplementedError
 
     def validation_loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
-        """Objective of `trained` on one batch: a scalar, lower is better."""
+        """Objective of what is validated on one batch, lower is better: a scalar, or one for each of its parts."""
         raise NotImplementedError
+
+    def validated(self, losses: Tensor, rows: int) -> Tensor:
+        """Takes note of a validation's `validation_loss`, the mean over so many rows; returns that of `trained`."""
+        return losses
 
     def fit(self, data: Batch) -> None:
         """Closed form: learns from the whole encoded data, once."""

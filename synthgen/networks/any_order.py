@@ -58,6 +58,12 @@ class AnyOrderNetwork(nn.Module):
     def features(self, vectors: Tensor, visible: Tensor) -> Tensor:
         """(batch, cells, width) vectors of cells to (cells, batch, width) features that they are predicted from."""
 
+    def cellwise(self) -> list[tuple[nn.Parameter, Tensor]]:
+        """Parameters whose rows serve one cell each, and which. They are all but what makes vectors of cells, and what
+        is predicted of a cell then depends on no other cell's; or none, where cells share more.
+        """
+        return []
+
     # Drawing rows cell by cell: a state holds what is known of them
 
     @abstractmethod
@@ -138,6 +144,12 @@ class AnyOrderMLP(AnyOrderNetwork):
         sums = torch.bmm(visible.to(vectors.dtype), together)
         sums = sums.view(groups, cells, -1, width).transpose(0, 1).reshape(cells, batch, width)
         return self._perceptrons(sums, slice(None))
+
+    def cellwise(self) -> list[tuple[nn.Parameter, Tensor]]:
+        """See `AnyOrderNetwork`."""
+        cells = torch.arange(len(self.kinds), device=self.start.device)
+        own = [self.start, *self.hidden.parameters()]
+        return [(parameter, cells) for parameter in own] + self.heads.cellwise() + self.mixture.cellwise()
 
     def begin(self, vectors: Tensor, given: Tensor) -> Tensor:
         """The sum, (batch, width)."""

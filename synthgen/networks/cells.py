@@ -227,6 +227,11 @@ class CellHeads(nn.Module):
             self.register_buffer(f"_cells{g}", torch.tensor(group), persistent=False)
             self.register_buffer(f"_index{g}", index, persistent=False)
 
+    def cellwise(self) -> list[tuple[nn.Parameter, Tensor]]:
+        """Parameters whose rows serve one cell each, and which."""
+        groups = zip(self.weights, self.biases, self.curves)
+        return [(part, self.get_buffer(f"_cells{g}")) for g, parts in enumerate(groups) for part in parts]
+
     def forward(self, hidden: Tensor) -> list[tuple[Tensor, Tensor]]:
         """(cells, batch, width) to the cells of each group and their logits."""
         groups = ((g, self.get_buffer(f"_cells{g}")) for g in range(len(self.weights)))
@@ -278,6 +283,10 @@ class CellMixture(nn.Module):
             deviations -= 0.7
 
     cells: Tensor
+
+    def cellwise(self) -> list[tuple[nn.Parameter, Tensor]]:
+        """Parameters whose rows serve one cell each, and which."""
+        return [(parameter, self.cells) for parameter in self.layer.parameters()]
 
     def forward(self, hidden: Tensor) -> Tensor | None:
         """(cells, batch, width) to (numbers, batch, 3, components)."""

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from synthgen.errors import SynthgenError
 from synthgen.layout import TableLayout
 from synthgen.models.base import Model
-from synthgen.models.stages import EMA, Batch, ClosedFormStage, GradientStage, Optimization, Stage
+from synthgen.models.stages import EMA, Batch, ClosedFormStage, Optimization, Stage
 from synthgen.models.table.cells import RowCells
+from synthgen.models.table.cellwise import CellwiseStage
 from synthgen.networks.any_order import AnyOrderNetwork
 from synthgen.networks.cells import Marginals
 
@@ -33,8 +34,9 @@ class ARGN(Model):
     and what is drawn then is exact: `condition`, imputation and prediction are one thing. A share of the rows is taken
     in the order of the columns, which is the one that rows are drawn in, so that the network is at its best there.
 
-    The loss is the negative log-likelihood of rows, in nats; `val/loss` is that of the columns in their order. Numbers
-    count by their density on the codec's standard normal scale.
+    The loss is the negative log-likelihood of rows, in nats; `val/loss` is that of the columns in their order, none of
+    them taken for much worse than by its own frequencies (see `CellwiseStage`). Numbers count by their density on the
+    codec's standard normal scale.
 
     Args:
         layout: What a row is made of.
@@ -67,7 +69,7 @@ class ARGN(Model):
             counting = ClosedFormStage(module.marginals, self._count)
             stages = [
                 counting,
-                GradientStage(module, self._objective, optimization, ema, validation=self._nll_in_order),
+                CellwiseStage(module, self._objective, optimization, ema, validation=self._nll_in_order),
             ]
         super().__init__(stages)
         self.layout = layout
@@ -165,7 +167,7 @@ class ARGN(Model):
     def _nll_in_order(self, network: AnyOrderNetwork, batch: Batch, _: torch.Generator) -> Tensor:
         values, numbers = self.cells.to_cells(batch)
         visible = _in_order(len(self.cells), values.device)[None]
-        return cell_nll(network, values, numbers, visible).sum(dim=1).mean()
+        return cell_nll(network, values, numbers, visible).mean(dim=0)
 
 
 def cell_nll(
