@@ -1,26 +1,32 @@
 """Makes what people type fit Hydra's grammar."""
 
 import json
+import re
 
 __all__ = ["escape"]
+
+_GATHERED = re.compile(
+    r"""\+*(?P<of>condition|rebalance)\.(?P<column>"[^"]*"|'[^']*'|[^=]*)=(?P<value>.*)""", re.DOTALL
+)
 
 
 def escape(arguments: list[str]) -> list[str]:
     """Quotes what Hydra would refuse, and gathers `condition.COLUMN=VALUE` and `rebalance.COLUMN=SHARES` into one each.
 
     A value that is no word of Hydra's grammar, such as `>50K`, is taken as text. Columns of a condition need not be in
-    any config, and their names may hold anything but "=": all of them travel as one JSON text.
+    any config, and their names may hold anything, "=" between quotation marks: all of them travel as one JSON text.
 
     >>> escape(["n=3", "condition.income=>50K", "data.path=my (file).csv"])
     ['n=3', "data.path='my (file).csv'", 'condition=\\'{"income": ">50K"}\\'']
+    >>> escape(['condition."a=b"=x=1'])
+    ['condition=\\'{"a=b": "x=1"}\\'']
     """
     escaped: list[str] = []
     gathered: dict[str, dict[str, str | None]] = {"condition": {}, "rebalance": {}}
     for argument in arguments:
         key, equals, value = argument.partition("=")
-        of, dot, column = key.lstrip("+").partition(".")
-        if equals and dot and of in gathered:
-            gathered[of][_unquote(column)] = _cell(value)
+        if found := _GATHERED.fullmatch(argument):
+            gathered[found["of"]][_unquote(found["column"])] = _cell(found["value"])
         elif equals and not key.startswith("-") and not _parses(argument):
             escaped.append(f"{key}={quote(value)}")
         else:

@@ -72,12 +72,15 @@ def print_command_help(command: str) -> None:
     lines = primary.read_text().splitlines()
     groups = [line.split("- ")[1].split(":")[0] for line in lines if line.startswith("  - ") and ":" in line]
     body = [line for line in lines[lines.index("  - _self_") + 1 :] if line and not line.startswith("  - ")]
-    arguments = []
+    arguments, of = [], ""
     for line in body:
         setting, _, comment = line.partition("#")
         key, _, value = setting.strip().partition(":")
-        arguments.append((f"  {key}={value.strip()}".replace("=???", "=… (needed)"), comment.strip()))
-    _print_rows(console, "Arguments and their defaults", [row for row in arguments if row[0].strip() != "data="])
+        if not line.startswith(" "):
+            of = "" if value else f"{key}."
+        if value:
+            arguments.append((f"  {of}{key}={value.strip()}".replace("=???", "=… (needed)"), comment.strip()))
+    _print_rows(console, "Arguments and their defaults", arguments)
     for group in groups:
         if not group.startswith(("override", "hydra")):
             rows = [(f"  {name}", _purpose(file)) for name, file in _choices(folder / group)]

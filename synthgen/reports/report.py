@@ -255,11 +255,12 @@ class Report:
     def table(self) -> Table:
         """The figures for a terminal, grouped by face."""
         table = Table(title=escape(self.title), title_justify="left", header_style="bold")
-        table.add_column("Figure", no_wrap=True)
-        table.add_column("Synthetic", justify="right")
-        table.add_column("95 % interval", justify="right")
-        table.add_column("Real", justify="right")
-        table.add_column("Better")
+        # A narrow terminal breaks words, and never a number.
+        table.add_column("Figure", overflow="fold", min_width=14)
+        table.add_column("Synthetic", justify="right", no_wrap=True)
+        table.add_column("95 % interval", justify="right", no_wrap=True)
+        table.add_column("Real", justify="right", no_wrap=True)
+        table.add_column("Better", overflow="fold", min_width=8)
         for face, _, figures in self.faces():
             table.add_section()
             table.add_row(f"[bold]{face.capitalize()}[/bold]")

@@ -32,11 +32,15 @@ class Budget(Callback):
     soon as half of what it then says is left has passed, a few dozen times in a run.
 
     Where the last stage that takes examples has a `plateau`, it is watched for: once its validation loss has not fallen
-    for so long, what the run still learns is the stage's cool-down, and the budget is cut to that.
+    for so long, what the run still learns is the stage's cool-down, and the budget is cut to that. Where there is no
+    validation that could show it, the plateau is taken to begin after `unwatched` examples of that stage.
 
     Args:
         max_samples: Examples, over all processes.
         max_time: Seconds of training; wins over `max_samples`.
+
+    Attributes:
+        unwatched: Examples after which a plateau that nobody can see is taken to begin; None where it is seen.
     """
 
     def __init__(self, max_samples: int, max_time: float | None = None) -> None:
@@ -51,6 +55,7 @@ class Budget(Callback):
         self._best = math.inf
         self._stale = 0  # validations since
         self._cut: int | None = None
+        self.unwatched: int | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Fixes the budget where it is known."""
@@ -67,23 +72,32 @@ class Budget(Callback):
         self._steps += 1
         if pl_module.budget is None and self.max_time is not None:
             self._measure(trainer, pl_module, self.max_time)
+        if self.unwatched is not None and self._watches(pl_module):
+            begin, _ = pl_module.stage_span(len(pl_module.stages) - 1)
+            if pl_module.samples_seen - begin >= self.unwatched:
+                self._cut_at_plateau(pl_module)
         if self._spent(pl_module):
             trainer.should_stop = True
 
     def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Cuts the budget where the validation loss has ceased to fall."""
-        stage = pl_module.stage
-        # A budget cut short would end a stage that is not the last before it has learned all it can.
-        if self._cut is not None or stage is not pl_module.stages[-1] or stage.plateau is None:
+        if not self._watches(pl_module):
             return
-        patience, cooldown = stage.plateau
         loss = float(trainer.callback_metrics.get("val/loss", math.nan))
         self._stale = 0 if loss < self._best else self._stale + 1
         self._best = min(self._best, loss)
-        if self._stale < patience:
-            return
+        if self._stale >= pl_module.stage.plateau[0]:
+            self._cut_at_plateau(pl_module)
+
+    def _watches(self, pl_module: Any) -> bool:
+        """Whether a plateau is still to come: one that ends a stage before the last would end it too early."""
+        stage = pl_module.stage
+        return self._cut is None and stage is pl_module.stages[-1] and stage.plateau is not None
+
+    def _cut_at_plateau(self, pl_module: Any) -> None:
+        """Has the cool-down begin now, where it does not begin earlier anyway."""
         begin, _ = pl_module.stage_span(len(pl_module.stages) - 1)
-        cut = begin + round((pl_module.samples_seen - begin) / (1 - cooldown))
+        cut = begin + round((pl_module.samples_seen - begin) / (1 - pl_module.stage.plateau[1]))
         if pl_module.budget is None or cut < pl_module.budget:
             self._cut = pl_module.budget = cut
 

@@ -27,6 +27,10 @@ __all__ = ["Fitted", "fit_model"]
 # Examples between two validations, and steps at least.
 _VALIDATE_EVERY = 100_000
 _LEAST_STEPS = 10
+# Where a plateau is watched for and no row is left to see it by: epochs after which it is taken to have come, and steps
+# at least. ARGN begins to learn tables of 12 to 20,000 rows by heart after about as many.
+_UNWATCHED_EPOCHS = 8
+_UNWATCHED_STEPS = 20
 
 # Lightning's remarks about choices that are made on purpose here.
 _EXPECTED_WARNINGS = (
@@ -105,9 +109,11 @@ def fit_model(
             memory does not suffice, or training is not stable.
         KeyboardInterrupt: Ctrl-C came twice.
     """
+    watched = any(stage.plateau for stage in model.stages)
+    if watched and (data.validation is None or not model.validates):
+        _end_unwatched(budget, data)
     if validate_every is None:
         epoch = max(data.training_rows, _LEAST_STEPS * data.batch_size)
-        watched = any(stage.plateau for stage in model.stages)
         validate_every = min(_VALIDATE_EVERY, epoch) if watched else _VALIDATE_EVERY
     if validate_every < 1:
         raise SynthgenError(f"validate_every: found {validate_every}, expected at least 1")
@@ -169,6 +175,18 @@ def fit_model(
         best=checkpoints.best_figure,
         late_signal=signals.received if number is None else None,
     )
+
+
+def _end_unwatched(budget: Budget, data: DataModule) -> None:
+    """Ends a run that would go on to the last example of its budget, having learned its few rows by heart."""
+    budget.unwatched = max(_UNWATCHED_EPOCHS * data.training_rows, _UNWATCHED_STEPS * data.batch_size)
+    if budget.max_time is not None or budget.max_samples > budget.unwatched:
+        warnings.warn(
+            "no rows are there to validate with (none of fewer than 50 are), so that nothing shows when learning turns "
+            f"into learning by heart: it slows down after {budget.unwatched:,} examples and ends; "
+            "model.optimization.patience=null learns for as long as max_samples or max_time say",
+            stacklevel=3,
+        )
 
 
 class _Rewind(Callback):

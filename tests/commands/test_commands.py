@@ -62,6 +62,13 @@ def test_help_follows_the_configs(capsys):
     assert "Handwritten digits" in capsys.readouterr().out
 
 
+def test_help_names_keys_as_they_are_typed(capsys):
+    print_command_help("inspect")
+    shown = capsys.readouterr().out
+    assert "  data.path=null" in shown
+    assert "  path=null" not in shown
+
+
 def test_cfg_job_prints_the_config(synthgen):
     assert "in_order: 0.5" in synthgen("train", "--cfg", "job")
 
@@ -84,6 +91,16 @@ def test_quoted_values_arrive_as_typed(value):
 def test_shares_travel_as_typed():
     assert escape(['rebalance.income={">50K": 0.3}']) == ['rebalance=\'{"income": "{\\">50K\\": 0.3}"}\'']
     assert escape(["rebalance=income"]) == ["rebalance=income"]
+
+
+@pytest.mark.parametrize("quote_mark", ["'", '"'])
+def test_a_column_with_an_equals_sign_stands_between_quotation_marks(quote_mark):
+    name = f"{quote_mark}a=b{quote_mark}"
+    assert escape([f"condition.{name}=x=1", f'rebalance.{name}={{"x=1": 0.5}}']) == [
+        'condition=\'{"a=b": "x=1"}\'',
+        'rebalance=\'{"a=b": "{\\"x=1\\": 0.5}"}\'',
+    ]
+    assert escape(["condition.a=b=x"]) == ['condition=\'{"a": "b=x"}\'']
 
 
 def test_conditions_travel_as_typed():

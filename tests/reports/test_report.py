@@ -121,6 +121,22 @@ def test_terminal_and_notebook(report):
     assert shown.index("Fidelity") < shown.index("Utility") < shown.index("Privacy")
 
 
+def test_a_terminal_of_80_columns_shows_every_number_whole(report):
+    long = Figure(
+        "Demographic parity difference (deductible_plan)", 0.02808, "fairness", "no more than real", "As told."
+    )
+    report.figures = [
+        replace(long, low=0.002981, high=0.05317, reference=0.01559, reference_name="TRTR"),
+        replace(long, name="Rare category error", value=1.6728, percent=True, low=1.6363, high=1.7094, floor=0.9982),
+    ]
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(report.table())
+    shown = console.export_text()
+    numbers = ["0.02808", "0.002981 to 0.05317", "TRTR 0.01559", "167.28 %", "163.63 to 170.94 %", "99.82 %"]
+    assert all(number in shown for number in numbers)
+    assert "…" not in shown
+
+
 @needs_chromium
 def test_the_browser_helper_sees_errors_and_requests(tmp_path):
     page = tmp_path / "bad.html"

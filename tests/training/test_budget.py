@@ -190,6 +190,22 @@ def test_a_budget_that_a_plateau_cut_stays_cut_when_the_run_goes_on(tmp_path):
     assert same(weights(resumed), weights(model))
 
 
+def test_without_validation_a_plateau_is_taken_to_come_after_some_epochs(tmp_path):
+    with pytest.warns(UserWarning, match="no rows are there to validate with .* after 1,600 examples"):
+        fitted = fit(watching(), tmp_path / "rows", budget=10**6, data=Numbers(rows=200))
+    assert (fitted.budget, fitted.interrupted) == (round(1600 / 0.75), False)
+    with pytest.warns(UserWarning, match="after 320 examples"):  # 20 steps at least
+        fitted = fit(watching(), tmp_path / "few", max_time=60, data=Numbers(rows=7))
+    assert fitted.budget == round(320 / 0.75)
+    assert fitted.seconds < 30
+
+
+def test_without_validation_what_watches_for_no_plateau_or_ends_before_it_is_as_it_was(tmp_path, recwarn):
+    assert fit(falling(), tmp_path / "none", budget=4000, data=Numbers(rows=200)).budget == 4000
+    assert fit(watching(), tmp_path / "before", budget=800, data=Numbers(rows=200)).budget == 800
+    assert not [warning for warning in recwarn if "validate" in str(warning.message)]
+
+
 def test_no_plateau_cuts_what_has_begun_to_cool_down_or_a_stage_before_the_last(tmp_path):
     data = Numbers(validation=60)
     fitted = fit(watching(1), tmp_path / "cool", budget=320, data=data, validate_every=256)

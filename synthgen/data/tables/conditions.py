@@ -332,7 +332,7 @@ def _choices(column: Column, encoding: Encoding, cells: list[Any]) -> np.ndarray
         if code is None:
             code = next((code for code, value in enumerate(values) if _same(value, cell)), None)
         if code is None:
-            hint = nearest(cell, values, what="values are")
+            hint = nearest(cell, values, what="values are") if len(values) else "the column is always missing"
             raise SynthgenError(f"condition {column.name}: training never saw {cell!r}; {hint}")
         found[i] = code
     return found

@@ -37,7 +37,8 @@ _MOST_FLOAT = 2**52
 # Of a form there must be so many codes for each one in use: then a new one is hardly ever a real one.
 _ROOM = 100
 _LONGEST = 64
-_NAMED = re.compile(r"(^|[_\W])(?i:id|key|uuid|guid)$|[_\W](?i:nr|nbr|no|number)$|[a-z](Id|ID|Key|Nr|No)$")
+# "Unnamed: 0" is how pandas reads the row numbers that it wrote.
+_NAMED = re.compile(r"(^|[_\W])(?i:id|key|uuid|guid)$|[_\W](?i:nr|nbr|no|number)$|[a-z](Id|ID|Key|Nr|No)$|^Unnamed: 0$")
 _NAMED_CODE = re.compile(
     r"(^|[_\W])(?i:code|ref|reference|token|hash|serial|sku|barcode|mrn|vin|plate|invoice|order|ticket|policy|contract|"
     r"account|case|nr|nbr|no|number)$"

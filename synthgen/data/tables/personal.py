@@ -24,8 +24,10 @@ _SHARE = 0.95
 _SHARE_OF_ADDRESSES = 0.7
 # Share of different values among cells from which names that may be of anything, and addresses, are those of people.
 _DIFFERENT = 0.5
-# Share of cells with a well-known first name, where a column's name does not say whose names it holds.
+# Share of cells with a well-known first name, where a column's name does not say whose names it holds: from the second
+# one on they are people's though they repeat, as those of staff and of customers do.
 _KNOWN = 0.3
+_NEARLY_ALL_KNOWN = 0.8
 
 _WORD = r"(?![a-zß-öø-ÿ])[^\W\d_](?:[^\W\d_]|['’.\-](?=[^\W\d_]|\s|$))*"
 _PARTICLE = r"(?:[vV][ao]n|[dD][aeiou][lrns]?|[lL][ae]|den|ter|ten|zu[mr]?|bin|al|el|y|e)"
@@ -102,7 +104,10 @@ def personal_format(name: str, different: pd.Series, cells: int) -> str | None:
         share = _SHARE_OF_ADDRESSES if written == "address" else _SHARE
         if not _have(look, form, share) or not also(look):
             continue
-        if written in (*_NAMED_IF_DIFFERENT, "bare name") and len(different) < _DIFFERENT * cells:
+        repeats = len(different) < _DIFFERENT * cells
+        if repeats and written in _NAMED_IF_DIFFERENT:
+            continue
+        if repeats and written == "bare name" and not _known_names(look, _NEARLY_ALL_KNOWN):
             continue
         if len(different) > len(look) and ((texts := _texts(different)) is None or not _have(texts, form, share)):
             continue
@@ -177,7 +182,7 @@ def _no_versions(texts: pd.Series) -> bool:
     return bool(texts.str.partition(".")[0].astype(int).median() >= 10)
 
 
-def _known_names(texts: pd.Series) -> bool:
+def _known_names(texts: pd.Series, share: float = _KNOWN) -> bool:
     """Whether well-known first names are among the words."""
     known = known_first_names()
-    return bool(texts.map(lambda text: not known.isdisjoint(re.findall(r"[^\W\d_]+", text))).mean() >= _KNOWN)
+    return bool(texts.map(lambda text: not known.isdisjoint(re.findall(r"[^\W\d_]+", text))).mean() >= share)

@@ -45,9 +45,10 @@ def add_findings(
 
 
 def _excess(row: Mapping[str, Any]) -> float:
+    """By how much it is off beyond what held-out rows are: so few may be further off by chance than all rows are."""
     if row["floor"] is None:
         return float(row["error"])
-    return float(row["error_at_holdout_size"] - row["floor"])
+    return float(min(row["error_at_holdout_size"] - row["floor"], row["error"]))
 
 
 def _alone(row: Mapping[str, Any]) -> float:
@@ -126,7 +127,8 @@ def _together(sides: Sides, a: Column, b: Column) -> str:
     frames = (sides.train, sides.synthetic)
     if a.numerical and b.numerical:
         rho = [pd.Series(numbers(frame[a.name])).corr(pd.Series(numbers(frame[b.name]))) for frame in frames]
-        said = ["undefined" if np.isnan(one) else f"{one:.2f}" for one in rho]
+        digits = next((digits for digits in (2, 3) if f"{rho[0]:.{digits}f}" != f"{rho[1]:.{digits}f}"), 4)
+        said = ["undefined" if np.isnan(one) else f"{one:.{digits}f}" for one in rho]
         return f"their correlation is {said[1]} instead of {said[0]}"
     cells = [cell_codes(frames, column) for column in (a, b)]
     sizes = [size for _, size in cells]

@@ -88,8 +88,9 @@ def _utility(report: Report, target: str | None, predictions: Mapping[str, Score
     reach = real.value - GUESSING[name]
     kept = (made.value - GUESSING[name]) / reach if reach > 0 else float("nan")
     numbers = f"({name} {made.value:.3f} beside {real.value:.3f})"
-    if not reach > 0:
-        return Verdict("utility", "unknown", f"Not even real rows let a model predict {target} {numbers}.")
+    if not reach > 0 or real.low <= GUESSING[name]:
+        chance = "" if not reach > 0 else " better than chance would have it"
+        return Verdict("utility", "unknown", f"Not even real rows let a model predict {target}{chance} {numbers}.")
     if kept >= KEPT:
         same = "as well as" if made.high >= real.value else "nearly as well as"
         text = (

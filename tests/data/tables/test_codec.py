@@ -390,6 +390,11 @@ def test_a_constant_column_may_be_asked_for_as_it_is(people):
     assert not condition["categorical_known"].any()
 
 
+def test_a_column_without_any_cell_says_so_of_a_value(people):
+    with pytest.raises(SynthgenError, match="condition lost: training never saw 3; the column is always missing"):
+        fitted(people.assign(lost=np.nan)).encode_condition({"lost": 3}, 2)
+
+
 @pytest.mark.parametrize(
     ("condition", "message"),
     [

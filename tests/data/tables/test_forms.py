@@ -5,6 +5,7 @@ import json
 import time
 import uuid
 import warnings
+from io import StringIO
 
 import numpy as np
 import pandas as pd
@@ -258,6 +259,11 @@ def test_a_condition_on_one_of_very_many_words_gives_both_digits():
 
 
 # Identifiers
+
+
+def test_row_numbers_that_pandas_wrote_are_keys():
+    written = pd.DataFrame({"a": np.arange(50) % 7}).to_csv()
+    assert infer_schema(pd.read_csv(StringIO(written)))["Unnamed: 0"].kind is Kind.IDENTIFIER
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from synthgen.metrics.table.utility import Scores
 from synthgen.reports.report import Report
 from synthgen.reports.table.fairness import add_fairness
 from synthgen.reports.table.fidelity import add_details, add_support
-from synthgen.reports.table.findings import _together, add_findings
+from synthgen.reports.table.findings import _pairs, _together, add_findings
 from synthgen.reports.table.privacy import add_privacy
 from synthgen.reports.table.sides import Sides
 from tests.tables import people, schema_of
@@ -72,6 +72,28 @@ def test_a_pair_that_came_apart_and_one_column_told_once(sound):
     finding = worst(sound, synthetic)
     assert finding.subject == ("pay", "rich")
     assert "“yes” is" in finding.text or "“no” is" in finding.text
+
+
+def test_what_only_few_held_out_rows_show_is_not_told_first(sound):
+    def row(names, error, sized, floor):
+        return {"columns": names, "error": error, "error_at_holdout_size": sized, "floor": floor}
+
+    sides = Sides(*sound, schema_of(sound[0]))
+    report = Report("people", details={"columns": [], "pairs": []})
+    add_details(report, sides)
+    first, second = ["pay", "rich"], ["age", "job"]
+    report.details["pairs"] = [row(first, 0.001, 0.2, 0.05), row(second, 0.14, 0.12, 0.01)]
+    assert [one.subject for one in _pairs(report, sides)] == [tuple(second)]
+
+
+def test_correlations_that_round_to_the_same_are_told_with_more_digits():
+    random = np.random.default_rng(0)
+    x, noise = random.normal(size=(2, 4000))
+    made = [pd.DataFrame({"a": x, "b": slope * x + noise}) for slope in (0.1, 0.1, 0.104)]
+    sides = Sides(*made, schema_of(made[0]))
+    rho = [np.corrcoef(one["a"], one["b"])[0, 1] for one in made]
+    assert f"{rho[0]:.2f}" == f"{rho[2]:.2f}"
+    assert _together(sides, *sides.schema) == f"their correlation is {rho[2]:.3f} instead of {rho[0]:.3f}"
 
 
 def test_a_rare_category_that_vanished(sound):

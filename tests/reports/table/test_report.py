@@ -7,12 +7,14 @@ import pytest
 from sklearn.datasets import load_diabetes, load_wine
 
 from synthgen.errors import SynthgenError
+from synthgen.metrics.intervals import Estimate
 from synthgen.metrics.table.detection import detector_auc
 from synthgen.metrics.table.fairness import representation
 from synthgen.metrics.table.fidelity import column_shapes, pair_trends, shape_error, trend_error
 from synthgen.metrics.table.marginals import triple_marginals
 from synthgen.metrics.table.privacy import closest_records
-from synthgen.metrics.table.utility import utility
+from synthgen.metrics.table.scores import Predictions
+from synthgen.metrics.table.utility import Scores, utility
 from synthgen.reports.report import Report, Verdict
 from synthgen.reports.table import verdicts
 from synthgen.reports.table.fidelity import add_marginals
@@ -125,6 +127,21 @@ def test_a_face_that_is_bad_is_said_to_be(report):
     assert verdict(report, "utility").level == "poor"
     assert verdict(report, "privacy").level == "good"
     assert "proves no privacy" in verdict(report, "privacy").text
+
+
+def test_a_target_that_real_rows_predict_by_chance_alone_says_nothing_of_use():
+    nobody = Predictions(np.zeros(0, int), np.zeros(0), np.zeros(0))
+
+    def said(real, low):
+        ends = {"TSTR": Estimate(0.43, 0.3, 0.56), "TRTR": Estimate(real, low, 2 * real - low)}
+        scores = {side: Scores({"AUC": one}, nobody) for side, one in ends.items()}
+        return verdicts._utility(Report("coins", facts={"synthetic rows": 9, "training rows": 9}), "coin", scores)
+
+    nothing = "Not even real rows let a model predict coin"
+    assert said(0.49, 0.4).text == f"{nothing} (AUC 0.430 beside 0.490)."
+    assert said(0.53, 0.4).text == f"{nothing} better than chance would have it (AUC 0.430 beside 0.530)."
+    assert said(0.53, 0.4).level == "unknown"
+    assert said(0.53, 0.51).level == "poor"
 
 
 def test_a_resample_of_the_source_is_as_it_should_be():
