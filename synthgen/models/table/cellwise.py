@@ -114,8 +114,10 @@ class CellwiseStage(GradientStage):
         moments = context.optimizers[0].state
         copies = zip(self.module.cellwise(), self.average.cellwise(), self.first.cellwise(), strict=True)
         for (parameter, cells), (average, _), (first, _) in copies:
-            rows = anew[cells]
-            parameter[rows] = average[rows] = first[rows]
+            # By `where`, which no host waits for.
+            rows = anew[cells].view(-1, *[1] * (parameter.dim() - 1))
+            for weights in (parameter, average):
+                weights.copy_(torch.where(rows, first, weights))
             for name, moment in moments.get(parameter, {}).items():  # none where there was no gradient
                 if name != "step":
-                    moment[rows] = 0.0
+                    moment.masked_fill_(rows, 0.0)
