@@ -285,7 +285,7 @@ class Model(LightningModule):
         """Hands the batch to the current stage."""
         losses = self.stage.validation_loss(batch, self._validation_noise).float()
         rows = losses.new_tensor([len(next(iter(batch.values())))])
-        self._validation_sums.append(torch.cat([losses.reshape(-1) * rows, rows]).double())
+        self._validation_sums.append(torch.cat([losses.reshape(-1) * rows, rows]))
 
     def on_validation_epoch_end(self) -> None:
         """Logs the current stage's figure as `val/loss`, of the rows of all processes."""

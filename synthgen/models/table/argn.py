@@ -34,9 +34,8 @@ class ARGN(Model):
     and what is drawn then is exact: `condition`, imputation and prediction are one thing. A share of the rows is taken
     in the order of the columns, which is the one that rows are drawn in, so that the network is at its best there.
 
-    The loss is the negative log-likelihood of rows, in nats; `val/loss` is that of the columns in their order, none of
-    them taken for much worse than by its own frequencies (see `CellwiseStage`). Numbers count by their density on the
-    codec's standard normal scale.
+    The loss is the negative log-likelihood of rows, in nats; `val/loss` is that of the columns in their order. Numbers
+    count by their density on the codec's standard normal scale.
 
     Args:
         layout: What a row is made of.

@@ -25,10 +25,6 @@ class CellwiseStage(GradientStage):
     is put back to the weights that training began with, and is learned once more over the rest of the run, on vectors
     that have been learned meanwhile. That is done where the rest is at least as long as it took the cell to its best.
 
-    A cell of which the others say nothing is predicted ever worse than it was before any learning. So that it does not
-    end the learning of the others, the figure that a plateau is watched for by, and the best weights are chosen by,
-    takes a cell for hardly worse than it was at first.
-
     Without validation, or where a network's cells share more than their vectors, all are learned to the end.
 
     Args:
@@ -53,16 +49,14 @@ class CellwiseStage(GradientStage):
         super().__init__(module, loss, optimization, ema, validation=validation)
         self.first = deepcopy(self.average)
         cells = len(module.kinds)
-        self.register_buffer("at_first", torch.full((cells,), torch.inf, dtype=torch.float64))
-        self.register_buffer("lowest", self.at_first.clone())
+        self.register_buffer("lowest", torch.full((cells,), torch.inf))
         self.register_buffer("lowest_at", torch.zeros(cells, dtype=torch.long))
-        self.register_buffer("excess", torch.zeros(cells, dtype=torch.float64))
+        self.register_buffer("excess", torch.zeros(cells))
         self.seen = 0
         self.falling = False  # whether the rate falls: what is begun anew has been
 
-    at_first: Tensor  # nats before anything was learned
-    lowest: Tensor
-    lowest_at: Tensor  # examples
+    lowest: Tensor  # nats, at the validation at which a cell was predicted best
+    lowest_at: Tensor  # examples seen by then
     excess: Tensor  # nats above the lowest at the last validation, less what may be chance
 
     def load_trained(self, state: dict[str, Tensor]) -> None:
@@ -80,25 +74,12 @@ class CellwiseStage(GradientStage):
         self.seen = context.seen + context.examples
         return super().training_step(batch, context)
 
-    @torch.no_grad()
-    def validation_loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
-        """(cells,) of the average; in the first validation another as many of what nothing has been learned of."""
-        now = super().validation_loss(batch, generator)
-        if self.at_first.isfinite().all():
-            return now
-        self.first.marginals.load_state_dict(self.module.marginals.state_dict())
-        return torch.cat([now, self.validation(self.first, batch, generator)])
-
     def validated(self, losses: Tensor, rows: int) -> Tensor:
         """Takes note of when each cell was predicted best; see `Stage.validated`."""
-        now, *first = losses.split(len(self.lowest))
-        chance = _MARGIN / rows**0.5
-        for found in first:
-            self.at_first.copy_(found)
-        self.lowest_at.masked_fill_(now < self.lowest, self.seen)
-        self.lowest.copy_(torch.minimum(self.lowest, now))
-        self.excess.copy_(now - self.lowest - chance)
-        return torch.minimum(now, self.at_first + chance)
+        self.lowest_at.masked_fill_(losses < self.lowest, self.seen)
+        self.lowest.copy_(torch.minimum(self.lowest, losses))
+        self.excess.copy_(losses - self.lowest - _MARGIN / rows**0.5)
+        return losses
 
     def get_extra_state(self) -> Tensor:
         """Examples seen, and whether the rate falls."""
