@@ -1,11 +1,15 @@
 """Finding files, writing files and folders in one move, and the hashes that tell whether they are as written."""
 
+import fcntl
+import glob
 import hashlib
 import json
 import os
+import platform
 import shutil
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from synthgen.errors import SynthgenError, nearest
@@ -32,7 +36,7 @@ _FULL = 1 << 20
 def replacing(target: Path) -> Iterator[Path]:
     """A path to write to that becomes `target`, synced to disk, when the block ends without an error."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial")
+    partial = _partial(target)
     try:
         yield partial
         sync(partial)
@@ -46,23 +50,26 @@ def replacing(target: Path) -> Iterator[Path]:
 def replacing_folder(target: Path) -> Iterator[Path]:
     """An empty folder to fill that becomes `target`, and replaces it, when the block ends without an error."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial, old = target.with_name(f".{target.name}.partial"), target.with_name(f".{target.name}.old")
-    _put_back(old, target)
-    for leftover in (partial, old):
-        shutil.rmtree(leftover, ignore_errors=True)
+    partial, old = _partial(target), target.with_name(f".{target.name}.old")
+    with _one_at_a_time(target.parent):
+        _put_back(old, target)
+        shutil.rmtree(old, ignore_errors=True)
     partial.mkdir()
     try:
         yield partial
         for file in partial.rglob("*"):
             sync(file)
-        if target.exists():
-            target.replace(old)
-        partial.replace(target)
-        sync(target.parent)
+        with _one_at_a_time(target.parent):
+            try:
+                if target.exists():
+                    target.replace(old)
+                partial.replace(target)
+                sync(target.parent)
+            finally:
+                _put_back(old, target)
+                shutil.rmtree(old, ignore_errors=True)
     finally:
-        _put_back(old, target)
         shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def existing_file(path: str) -> Path:
@@ -133,6 +140,40 @@ def sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _partial(target: Path) -> Path:
+    """A hidden name beside `target` that no other process writes to; what dead ones left of theirs is removed."""
+    # A file's name may not be longer than 255 bytes.
+    begin, here = f".{target.name[:100]}.{platform.node()[:60]}-", f"{os.getpid()}-{uuid.uuid4().hex[:8]}.partial"
+    for leftover in target.parent.glob(f"{glob.escape(begin)}*.partial"):
+        process = leftover.name.removeprefix(begin).partition("-")[0]
+        if process.isdigit() and not _runs(int(process)):
+            with suppress(OSError):
+                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+    return target.with_name(begin + here)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
+
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Waits until no other process moves folders within `folder`, where its file system has locks."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
     finally:
         os.close(descriptor)
 

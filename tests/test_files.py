@@ -1,4 +1,8 @@
+import os
+import platform
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -91,11 +95,49 @@ def test_replacing_folder_recovers_what_a_crash_between_its_two_moves_left(tmp_p
 
 
 def test_replacing_folder_starts_empty_after_a_crash(tmp_path):
-    (tmp_path / ".folder.partial").mkdir()
-    (tmp_path / ".folder.partial" / "half").write_text("")
+    leftover = tmp_path / f".folder.{platform.node()}-{2**22 + 1}-ab.partial"  # of a process that cannot be
+    leftover.mkdir()
+    (leftover / "half").write_text("")
     write_folder(tmp_path / "folder", "new")
     assert names(tmp_path / "folder") == ["inner"]
     assert names(tmp_path) == ["folder"]
+
+
+def test_what_a_living_process_writes_is_left_to_it(tmp_path):
+    others = tmp_path / f".file.{platform.node()}-{os.getppid()}-ab.partial"
+    elsewhere = tmp_path / ".file.other-node-1-ab.partial"
+    for file in (others, elsewhere):
+        file.write_text("half")
+    with replacing(tmp_path / "file") as partial:
+        partial.write_text("whole")
+    assert names(tmp_path) == sorted([others.name, elsewhere.name, "file"])
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from synthgen.files import replacing, replacing_folder
+target, word = Path(sys.argv[1]), sys.argv[2]
+for _ in range(40):
+    with replacing(target / "file") as partial, partial.open("w") as file:
+        for _ in range(50):
+            file.write(word)
+            file.flush()
+    with replacing_folder(target / "folder") as partial:
+        (partial / "one").write_text(word)
+        (partial / "two").write_text(word)
+"""
+
+
+def test_processes_that_write_to_one_place_never_mix_and_leave_nothing_behind(tmp_path):
+    words = ["a", "b", "c"]
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), word]) for word in words]
+    while any(writer.poll() is None for writer in writers):
+        if (tmp_path / "file").exists():
+            assert (tmp_path / "file").read_text() in [50 * word for word in words]
+    assert [writer.returncode for writer in writers] == [0, 0, 0]
+    assert names(tmp_path) == ["file", "folder"]
+    assert (tmp_path / "folder" / "one").read_text() == (tmp_path / "folder" / "two").read_text()
 
 
 def test_existing_file_finds_a_file_and_the_home_folder(tmp_path, monkeypatch):

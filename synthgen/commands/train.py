@@ -97,4 +97,4 @@ def _root(key: str, given: list[str]) -> str:
 def _has_not_begun(run: Path) -> bool:
     """Whether a process took this folder for a run and ended before it wrote anything into it."""
     names = {entry.name for entry in run.iterdir()} if run.is_dir() else set()
-    return ".lock" in names and names <= {".lock", ".config.yaml.partial"}
+    return ".lock" in names and all(name == ".lock" or name.startswith(".config.yaml.") for name in names)

@@ -1,6 +1,6 @@
 """What networks over the cells of a row share: what a cell holds, vectors of it, and predictions of it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -78,12 +78,12 @@ class Marginals(nn.Module):
     trust: Tensor
 
     @torch.no_grad()
-    def count(self, values: Tensor) -> None:
-        """Takes (rows, cells) values of training data; each counts half a row more, so that none is impossible."""
-        counts = torch.full(self.log_shares.shape, 0.5, device=values.device)
-        for rows in values.split(1 << 18):
+    def count(self, values: Iterable[Tensor]) -> None:
+        """Takes parts of training data, (rows, cells) values; all have half a row more, so that none is impossible."""
+        counts = torch.full_like(self.log_shares, 0.5)
+        for rows in values:
             counts += torch.bincount((rows + self.starts).flatten(), minlength=len(counts))
-        totals = torch.zeros(len(self.sizes), device=values.device).index_add_(0, self.of, counts)
+        totals = torch.zeros(len(self.sizes), device=counts.device).index_add_(0, self.of, counts)
         self.log_shares.copy_((counts / totals[self.of]).log())
         own = counts[self.ordered]
         self.trust[self.ordered] = own / (own + _OWN_ROWS)

@@ -317,6 +317,6 @@ def test_a_run_that_is_there_may_start_anew_beside_it(synthgen, people, tmp_path
 def test_a_folder_that_a_killed_process_has_just_begun_is_taken(synthgen, people, tmp_path):
     people.to_csv("people.csv", index=False)
     (tmp_path / "run").mkdir()
-    for name in (".lock", ".config.yaml.partial"):
+    for name in (".lock", ".config.yaml.node-1-ab.partial"):
         (tmp_path / "run" / name).touch()
     assert "trained on" in synthgen("train", "data=csv", "data.path=people.csv", "run=run", *SMALL)

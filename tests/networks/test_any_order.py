@@ -94,7 +94,7 @@ def test_rows_that_share_an_order_are_predicted_as_rows_with_their_own(of):
 def test_cell_by_cell_it_predicts_what_it_predicts_of_all_cells_at_once(of, known):
     """Known cells first, then the others, each group in the order of the columns."""
     made = network(of, depth=3)
-    made.marginals.count(rows(500)[0])
+    made.marginals.count([rows(500)[0]])
     values, numbers = rows(9)
     order = [*known, *(cell for cell in range(len(KINDS)) if cell not in known)]
     place = torch.tensor([order.index(cell) for cell in range(len(KINDS))])
@@ -133,7 +133,7 @@ def test_untrained_it_predicts_the_marginals_of_values_and_about_the_standard_no
     made = AnyOrderMLP(KINDS, width=32)
     values = torch.zeros(1000, len(KINDS), dtype=torch.long)
     values[:700, 0], values[:100, 1] = 1, 1
-    made.marginals.count(values)
+    made.marginals.count(values.split(7))
     prediction = made(*rows(4), below_diagonal())
     shares = next(tensors(prediction, 0)).softmax(dim=1)
     expected = (torch.tensor([300.0, 700.0, 0.0]) + 0.5) / 1001.5
@@ -150,7 +150,7 @@ def test_untrained_it_predicts_the_marginals_of_values_and_about_the_standard_no
 def test_marginals_say_where_ordered_values_lie():
     marginals = Marginals([CellKind(2), CellKind(5, ordered=4)])
     values = torch.tensor([[0, 0]] * 600 + [[1, 1]] * 200 + [[0, 3]] * 200 + [[0, 4]] * 500)
-    marginals.count(values)
+    marginals.count(values.split(7))
     assert marginals.log_shares.exp()[:2].tolist() == pytest.approx([1300.5 / 1501, 200.5 / 1501])
     own = np.array([600.5, 200.5, 0.5, 200.5])
     middles = (own.cumsum() - own / 2) / own.sum()
@@ -189,7 +189,7 @@ def test_ordered_values_with_few_rows_are_what_their_neighbours_are():
     """Whatever its own weights have become, a value of three rows is hardly more than a point on a curve."""
     kinds = [CellKind(3, ordered=3), CellKind(3)]
     marginals = Marginals(kinds)
-    marginals.count(torch.tensor([[0, 0]] * 2000 + [[1, 1]] * 3 + [[2, 2]] * 800))
+    marginals.count([torch.tensor([[0, 0]] * 2000 + [[1, 1]] * 3 + [[2, 2]] * 800)])
     assert marginals.trust[:3].tolist() == pytest.approx([2000.5 / 2200.5, 3.5 / 203.5, 800.5 / 1000.5])
     assert (marginals.trust[3:] == 1).all()  # what has no order has no neighbours
     embedding, heads = CellEmbedding(kinds, marginals, 8, 4), CellHeads(kinds, marginals, 8, 4)

@@ -22,7 +22,7 @@ def never_drawn(schema: TableSchema, places: Places, frame: pd.DataFrame) -> dic
         missing = frame[column.name].isna().to_numpy()
         never = missing & (not column.missing_rate)
         for cells, known in _choices(column, places, frame[column.name]):
-            if RARE not in known:
+            if len(known) and RARE not in known:
                 never |= ~missing & (pd.Index(known).get_indexer(pd.Index(cells)) < 0)
         if never.any():
             found[column.name] = never
@@ -34,9 +34,9 @@ def _choices(column: Column, places: Places, values: pd.Series) -> list[tuple[pd
     if column.kind is Kind.CONSTANT:
         return [(values, pd.Series(column.categories, dtype=dtype_of(column)).tolist())]
     form = places.forms.get(column.name)
-    if form is None or column.numerical:
+    if form is None:
         return []
     if column.categories:
         return [(values, column.categories)]
-    parts = zip(form.split(values), form.parts, places.encodings[column.name])
-    return [(cells, encoding.values) for cells, part, encoding in parts if not part.numerical]
+    parts = zip(form.split(values), places.encodings[column.name])
+    return [(cells, encoding.values) for cells, encoding in parts if not encoding.continuous]

@@ -156,7 +156,7 @@ class ARGN(Model):
         return torch.cat(logs)
 
     def _count(self, marginals: nn.Module, data: Batch) -> None:
-        cast(Marginals, marginals).count(self.cells.to_cells(data)[0])
+        cast(Marginals, marginals).count(values for values, _ in self.cells.parts(data))
 
     def _objective(self, network: AnyOrderNetwork, batch: Batch, generator: torch.Generator) -> Tensor:
         values, numbers = self.cells.to_cells(batch)

@@ -1,5 +1,7 @@
 """A row as cells, one a column: the form in which it is drawn a cell at a time."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -51,6 +53,11 @@ class RowCells:
         numbers = normal.new_zeros(len(codes), len(self))
         numbers[:, self._cells] = torch.where(values[:, self._cells] == 0, normal[:, self._numbers], 0.0)
         return values, numbers
+
+    def parts(self, data: Batch, rows: int = 1 << 16) -> Iterator[tuple[Tensor, Tensor]]:
+        """What `to_cells` makes of so many rows at a time: cells of all take several times the memory of the rows."""
+        for begin in range(0, len(data["categorical"]), rows):
+            yield self.to_cells({name: data[name][begin : begin + rows] for name in ("categorical", "numerical")})
 
     def known(self, condition: Batch) -> Tensor:
         """(rows, cells) whether a condition gives a cell."""

@@ -154,7 +154,7 @@ class TabSyn(Model):
         return cast(TableAutoencoder, self.stages[1].trained)
 
     def _count(self, marginals: nn.Module, data: Batch) -> None:
-        cast(Marginals, marginals).count(self.cells.to_cells(data)[0])
+        cast(Marginals, marginals).count(values for values, _ in self.cells.parts(data))
 
     def _bound(self, coder: TableAutoencoder, batch: Batch, generator: torch.Generator) -> Tensor:
         reconstruction, divergence = cell_bound(coder, *self.cells.to_cells(batch), generator)
@@ -174,8 +174,7 @@ class TabSyn(Model):
 
     def _encoded(self, data: Batch) -> tuple[Tensor, Tensor]:
         """Means and standard deviations of the latents of rows, both (rows, latents)."""
-        rows = zip(*(cells.split(_ENCODED) for cells in self.cells.to_cells(data)))
-        means, logvars = zip(*(self._coder.encode(values, numbers) for values, numbers in rows))
+        means, logvars = zip(*(self._coder.encode(*cells) for cells in self.cells.parts(data, _ENCODED)))
         return torch.cat(means), (torch.cat(logvars) / 2).exp()
 
     def _denoising(self, denoiser: "LatentDenoiser", batch: Batch, generator: torch.Generator) -> Tensor:

@@ -1,5 +1,7 @@
 """ARGN on tables whose joint distribution is known."""
 
+import subprocess
+import sys
 from itertools import product
 
 import numpy as np
@@ -161,6 +163,36 @@ def test_a_row_that_is_never_drawn_has_no_probability_and_it_is_said():
     np.testing.assert_allclose(possible, synthesizer.log_prob(rows)[possible.index], atol=1e-5)
     with pytest.warns(UserWarning, match="column 'word' has 'z'"):
         assert np.isneginf(synthesizer.log_prob(rows.assign(word="z"))).all()
+
+
+def test_a_number_between_the_few_that_a_column_has_is_never_drawn():
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame({"n": random.choice([0, 10, 20], 900), "x": random.normal(size=900)})
+    synthesizer = untrained_synthesizer(frame)
+    rows = frame.iloc[:4].assign(n=[10, 11, 20, -5])
+    with pytest.warns(UserWarning, match="2 rows have no probability: column 'n' has 11, which is never drawn"):
+        logs = synthesizer.log_prob(rows)
+    assert np.isneginf(logs).tolist() == [False, True, False, True]
+
+
+def test_counting_takes_a_fraction_of_the_memory_that_cells_of_all_rows_would(tmp_path):
+    """Of 400,000 rows of 30 codes: their cells, values and numbers of 12 bytes, would be 144 MB."""
+    code = """
+import resource, torch
+from synthgen.layout import TableLayout
+from synthgen.models.table.cells import RowCells
+from synthgen.networks.cells import Marginals
+cells = RowCells(TableLayout(0, (9,) * 30))
+data = {"categorical": torch.randint(9, (400_000, 30), dtype=torch.int32), "numerical": torch.zeros(400_000, 0)}
+marginals = Marginals(cells.kinds)
+marginals.count(values for values, _ in cells.parts({name: rows[:65_536] for name, rows in data.items()}))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+marginals.count(values for values, _ in cells.parts(data))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+assert abs(float(marginals.log_shares.exp()[:9].sum()) - 1) < 1e-5
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 40_000
 
 
 def test_a_model_without_probabilities_says_so():
