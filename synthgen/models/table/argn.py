@@ -32,8 +32,8 @@ class ARGN(Model):
     One network learns the distribution of every cell given any others, by taking the cells of each training row in an
     order of its own (Uria et al., 2014; over tables, Tiwald et al., 2025, "TabularARGN"). So any cells can be given,
     and what is drawn then is exact: `condition`, imputation and prediction are one thing. A share of the rows is taken
-    in the order of the columns, in which rows are drawn where nothing is given. With more of them samples as a whole
-    are hardly better, and those that are given a rare value much worse.
+    in the order of the columns, in which rows are drawn where nothing is given. Of more of them, samples as a whole would
+    hardly be better, and those that are given a rare value much worse.
 
     The loss is the negative log-likelihood of rows, in nats; `val/loss` is that of the columns in their order. Numbers
     count by their density on the codec's standard normal scale.
