@@ -70,7 +70,7 @@ def test_help_names_keys_as_they_are_typed(capsys):
 
 
 def test_cfg_job_prints_the_config(synthgen):
-    assert "in_order: 0.1" in synthgen("train", "--cfg", "job")
+    assert "in_order: 0.5" in synthgen("train", "--cfg", "job")
 
 
 def test_config_dir_adds_a_persons_own(synthgen, tmp_path):

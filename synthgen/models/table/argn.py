@@ -32,8 +32,7 @@ class ARGN(Model):
     One network learns the distribution of every cell given any others, by taking the cells of each training row in an
     order of its own (Uria et al., 2014; over tables, Tiwald et al., 2025, "TabularARGN"). So any cells can be given,
     and what is drawn then is exact: `condition`, imputation and prediction are one thing. A share of the rows is taken
-    in the order of the columns, in which rows are drawn where nothing is given. Of more of them, samples as a whole would
-    hardly be better, and those that are given a rare value much worse.
+    in the order of the columns, which is the one that rows are drawn in, so that the network is at its best there.
 
     The loss is the negative log-likelihood of rows, in nats; `val/loss` is that of the columns in their order. Numbers
     count by their density on the codec's standard normal scale.
@@ -58,7 +57,7 @@ class ARGN(Model):
         network: Callable[..., AnyOrderNetwork],
         optimization: Optimization,
         ema: EMA,
-        in_order: float = 0.1,
+        in_order: float = 0.5,
     ) -> None:
         if not 0 <= in_order <= 1:
             raise SynthgenError(f"in_order: found {in_order}, expected a share from 0 to 1")
