@@ -12,7 +12,8 @@ import pandas as pd
 from synthgen.data.fingerprint import fingerprint
 from synthgen.data.images.images import Images
 from synthgen.data.tables.moments import UNITS, recognise, ticks_of
-from synthgen.data.tables.schema import measured_schema, moment_column, unmeasured
+from synthgen.data.tables.number_formats import numbers_of
+from synthgen.data.tables.schema import measured_schema, moment_column, number_format, unmeasured
 from synthgen.data.tables.sources import to_frame
 from synthgen.errors import SynthgenError
 from synthgen.layout import Column, Kind, TableSchema
@@ -39,11 +40,12 @@ def evaluate(
     made: Mapping[str, Any] | None = None,
     entities: tuple[Sequence[Any], Sequence[Any]] | None = None,
     invented: Mapping[str, str] | None = None,
+    formats: Mapping[str, str] | None = None,
 ) -> Report:
     """Measures synthetic data, from any tool, against real data that it was learned from and real data it never saw.
 
-    A table's columns of dates are measured as numbers; columns that nothing can be measured of, such as identifiers,
-    personal text and free text, are left out, and a note says so.
+    A table's columns of dates are measured as numbers, as are those of text such as "25%" or "$1,200.00"; columns that
+    nothing can be measured of, such as identifiers, personal text and free text, are left out, and a note says so.
 
     Args:
         real: Real data that training saw: images, or a table of pandas, polars or pyarrow.
@@ -61,6 +63,7 @@ def evaluate(
             entities were held out: the test of copying takes rows for independent otherwise.
         invented: For tables, columns that were made anew and not learned, besides those that are recognised: by name,
             the kind.
+        formats: For tables, columns of text that are numbers, besides those that are recognised: by name, the format.
 
     Raises:
         SynthgenError: Data of different kinds, tables that lack a column, or images of a class that real ones have not.
@@ -80,6 +83,7 @@ def evaluate(
         tables = [
             side.rename(columns=str) if isinstance(side, pd.DataFrame) else None for side in (real, synthetic, holdout)
         ]
+        tables, dressed = _without_dress(tables, target, formats or {})
         (train, fake, held), dates = _without_dates(tables, target)
         assert train is not None
         assert fake is not None
@@ -99,6 +103,9 @@ def evaluate(
         )
         if dates:
             report.notes.append(f"Dates were measured as seconds since 1970: {', '.join(dates)}.")
+        if dressed:
+            said = ", ".join(f"{name} ({written})" for name, written in dressed.items())
+            report.notes.append(f"Text was measured as the numbers that it is: {said}.")
         report.notes += left_out
     elif isinstance(real, Images) and isinstance(synthetic, Images):
         report = image_report(
@@ -118,6 +125,34 @@ def evaluate(
         )
     report.made = {**(made or {}), "data (SHA-256)": hashes, "seed": seed, "versions": _versions()}
     return report
+
+
+def _without_dress(
+    tables: Sequence[pd.DataFrame | None], target: str | None, formats: Mapping[str, str]
+) -> tuple[list[pd.DataFrame | None], dict[str, str]]:
+    """The tables with the first one's columns of numbers in dress as floats, and by name the format that these have.
+
+    Other tables may have more or fewer decimals, or plain numbers: they may be of any tool.
+    """
+    real = tables[0]
+    assert real is not None
+    found = {}
+    for name in real.columns if real.columns.is_unique else ():
+        values = real[name]
+        if pd.api.types.is_string_dtype(values) or values.dtype == object:
+            try:
+                written = formats.get(name) or number_format(name, values, target=name == target)
+            except SynthgenError:
+                continue  # it has a note of its own
+            if written is not None:
+                found[name] = str(written)
+    turned = []
+    for table in tables if found else ():
+        if table is not None:
+            columns = [Column(name, Kind.NUMERICAL, "object", format=found[name]) for name in found if name in table]
+            table = table.assign(**{one.name: numbers_of(table[one.name], one, loosely=True) for one in columns})
+        turned.append(table)
+    return turned or list(tables), found
 
 
 def _without_dates(

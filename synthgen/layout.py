@@ -5,7 +5,7 @@ knowing each other.
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -62,7 +62,7 @@ class Column:
         missing_rate: Share of missing cells, 0 to 1.
         format: How dates that are text are written, as for `strftime`; how identifiers are: "uuid4", text with one
             `{n:WIDTH}` where a number stands, or with a sign such as `{A}` or `{9}` for each letter that varies; what
-            personal text is: "email", "first_name", "phone_number".
+            personal text is: "email", "first_name", "phone_number"; how numbers that are text are: "$#,##0.00", "0%".
         unit: Of dates, times and durations, the coarsest that writes every value: M, D, h, m, s, ms, us or ns. Minimum
             and maximum count it from 1970, from midnight or from nothing.
         levels: Of a pandas categorical whose order is its own, or that has more than occurs, all that it has, in order.
@@ -115,9 +115,13 @@ class TableSchema:
 
     @property
     def measured(self) -> "TableSchema":
-        """The columns that metrics know: numbers, booleans, constants and words that are not too many to count."""
+        """The columns that metrics know: numbers, booleans, constants and words that are not too many to count.
+
+        Numbers that are text are floats to them.
+        """
         simple = (Kind.NUMERICAL, Kind.CATEGORICAL, Kind.BOOLEAN, Kind.CONSTANT)
         kept = tuple(c for c in self.columns if c.kind in simple and len(c.categories) <= MAX_MEASURED)
+        kept = tuple(replace(c, dtype="float64", format=None) if c.numerical and c.format else c for c in kept)
         return TableSchema(kept, self.target if any(c.name == self.target for c in kept) else None)
 
     def __getitem__(self, name: str) -> Column:

@@ -86,7 +86,7 @@ class CollapseMonitor(Look):
             self.names = ("diversity", "coverage", *ratio)
             return
         schema = real.data.codec.schema.measured
-        self._embedding = RowEmbedding([real.data.train], schema)
+        self._embedding = RowEmbedding([real.measured(real.data.train)], schema)
         self._real_diversity = _mean_distance(self._embedding.transform(some(real.compared, _PAIRED)), None)
         categories = category_coverage(real.data.train, real.compared, schema)
         self._covered = float(categories.mean()) if len(categories) else 1.0

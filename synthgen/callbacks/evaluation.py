@@ -205,7 +205,7 @@ class Evaluation(Callback):
         if not all(value.isfinite().all() for value in encoded.values() if value.is_floating_point()):
             warnings.warn(f"samples are not finite at {model.samples_seen:,} examples: not looked at", stacklevel=2)
             return []
-        synthetic = self._real.data.codec.decode(encoded)
+        synthetic = self._real.measured(self._real.data.codec.decode(encoded))
         drawn = Drawn(self._real, model, encoded, synthetic, model.samples_seen, last)
         return [_looked(name, look, drawn) for name, look in self.looks.items()]
 

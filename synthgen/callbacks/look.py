@@ -16,6 +16,7 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.utilities.seed import isolate_rng
 
 from synthgen.data.images.images import Images
+from synthgen.data.tables.number_formats import in_numbers
 from synthgen.errors import SynthgenError, nearest
 from synthgen.metrics.image.classifier import DomainClassifier
 from synthgen.metrics.image.reference import domain_classifier, reference_features
@@ -103,7 +104,11 @@ class Real:
     def compared(self) -> Any:
         """At most `rows` validation rows, or training rows where there are fewer than 100 for validation."""
         held = self.data.validation
-        return some(self.data.train if held is None or len(held) < _ENOUGH else held, self.rows)
+        return self.measured(some(self.data.train if held is None or len(held) < _ENOUGH else held, self.rows))
+
+    def measured(self, rows: Any) -> Any:
+        """Rows of the table as metrics know them, in which numbers that are text are floats; images as they are."""
+        return in_numbers(rows, self.data.codec.schema) if isinstance(rows, pd.DataFrame) else rows
 
     @cached_property
     def classifier(self) -> DomainClassifier:
@@ -134,7 +139,7 @@ class Drawn:
         real: What they are compared with.
         model: What drew them.
         encoded: Samples as the model gives them.
-        synthetic: The same, decoded.
+        synthetic: The same, decoded, and as `Real.measured` has rows.
         seen: Training examples that the model has seen.
         last: Whether training has ended.
     """

@@ -124,7 +124,7 @@ def _closeness(drawn: Drawn, resamples: int, reach: np.ndarray | None) -> tuple[
         sides = data.train.pixels, data.validation.pixels, drawn.synthetic.pixels
         found = memorisation(*sides, references=_IMAGES, resamples=resamples, pairs=1, real=reach)
         return _figures(found.copied.value, found.copied_real, found.ratio.value, found.p_value), False
-    train, held = (_independent(drawn.real, part) for part in (data.train, data.validation))
+    train, held = (drawn.real.measured(_independent(drawn.real, part)) for part in (data.train, data.validation))
     rows = closest_records(train, held, drawn.synthetic, data.codec.schema.measured, references=_REFERENCES)
     exact = data.entities is None
     p_value = rows.p_value if exact else _entity_test(drawn, resamples)
@@ -139,7 +139,7 @@ def _entity_test(drawn: Drawn, resamples: int) -> float:
     """`exchange_test` of whole entities: which of them are for training was drawn, and not which rows."""
     data = drawn.real.data
     # In random order, as the first of equally near rows is taken.
-    pool = some(pd.concat([data.train, data.validation]), _REFERENCES)
+    pool = drawn.real.measured(some(pd.concat([data.train, data.validation]), _REFERENCES))
     embedding = RowEmbedding([pool], data.codec.schema.measured)
     distances, rows = nearest_neighbours(
         embedding.transform(drawn.synthetic), embedding.transform(pool), min(_NEIGHBOURS, len(pool))

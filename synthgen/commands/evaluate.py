@@ -30,6 +30,7 @@ class _Asked:
     entities: tuple[Any, Any] | None = None
     sensitive: tuple[str, ...] = ()
     invented: dict[str, str] = field(default_factory=dict)
+    formats: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
@@ -71,6 +72,7 @@ def run(config: DictConfig) -> None:
             made={**asked.made, **_how(settings)},
             entities=asked.entities,
             invented=asked.invented,
+            formats=asked.formats,
         )
     report.notes += asked.notes
     drawn = settings["run"] and not settings["synthetic"]
@@ -119,6 +121,7 @@ def _without(table: Any, entity: str, side: str) -> tuple[Any, Any]:
 def _of_run(settings: dict[str, Any]) -> _Asked:
     """Training and holdout data as the run split them, and what it made, or as much as it learned from."""
     from synthgen.data.files import read_data
+    from synthgen.data.tables.number_formats import dressed
     from synthgen.run import check_config, load_data
     from synthgen.synthesizer import Synthesizer
     from synthgen.training.run_folder import RunFolder, find_checkpoint
@@ -151,6 +154,7 @@ def _of_run(settings: dict[str, Any]) -> _Asked:
     name = settings["name"] or data.name
     columns = getattr(data.codec, "schema", ())
     invented = {column.name: f"{column.kind}, as the run's schema has it" for column in columns if column.kind.invented}
+    formats = {column.name: str(column.format) for column in columns if dressed(column)}
     sensitive, entities, notes = getattr(data, "sensitive", ()), _entities(data), []
     if data.training_rows > len(data.train):
         made |= {"training rows": data.training_rows, "training rows compared": len(data.train)}
@@ -158,7 +162,9 @@ def _of_run(settings: dict[str, Any]) -> _Asked:
             f"Training learned from {data.training_rows:,} rows, of which {len(data.train):,}, drawn at random, are "
             "compared here: a copy of another one would not be seen."
         ]
-    return _Asked(data.train, data.holdout, synthetic, target, name, made, entities, sensitive, invented, notes)
+    return _Asked(
+        data.train, data.holdout, synthetic, target, name, made, entities, sensitive, invented, formats, notes
+    )
 
 
 def _entities(data: Any) -> tuple[Any, Any] | None:

@@ -90,7 +90,8 @@ def _values(values: Any, column: Any) -> str:
     if column.numerical:
         precision = "full precision" if column.decimals is None else f"{column.decimals} decimals"
         ends = [f"{end:,}" if isinstance(end, int) else f"{end:g}" for end in (column.minimum, column.maximum)]
-        return f"{ends[0]} .. {ends[1]}, {precision}"
+        written = f", written {column.format}" if column.format else ""
+        return f"{ends[0]} .. {ends[1]}, {precision}{written}"
     if column.kind.moment or column.kind is Kind.DURATION:
         present = values.dropna()
         if column.format is None:
@@ -107,6 +108,7 @@ def _values(values: Any, column: Any) -> str:
 def _notable(values: Any, column: Any) -> str:
     from synthgen.data.tables.cells import Cells
     from synthgen.data.tables.forms import MANY
+    from synthgen.data.tables.number_formats import numbers_of
     from synthgen.data.tables.schema import names_rows
     from synthgen.layout import Kind
 
@@ -122,7 +124,7 @@ def _notable(values: Any, column: Any) -> str:
     if isinstance(column.minimum, int) and column.numerical:
         return "beyond 2^53: every digit is kept"
     if column.numerical:
-        shares = values.value_counts(normalize=True)
+        shares = numbers_of(values, column).value_counts(normalize=True)
         if len(shares) > 20 and shares.iloc[0] >= _FREQUENT:
             return f"{100 * shares.iloc[0]:.0f} % are {shares.index[0]:g}"
     return ""

@@ -12,6 +12,7 @@ import pandas as pd
 from synthgen.data.tables.constraints.given import Given
 from synthgen.data.tables.forms import MANY, Form
 from synthgen.data.tables.moments import ticks_of, zone_of
+from synthgen.data.tables.number_formats import dressed, numbers_of, write_numbers
 from synthgen.data.tables.variables import Encoding, dtype_named, to_codes, to_normal
 from synthgen.errors import SynthgenError, nearest, rows_named
 from synthgen.layout import Column, Kind, TableSchema
@@ -158,7 +159,12 @@ def cell_variables(form: Form, encodings: Sequence[Encoding], cells: list[Any]) 
         codes[0][missing] = encodings[0].missing_code
     there = [cell for cell in cells if cell is not MISSING]
     if there:
-        parts = [_simple(column, encodings[0], there)] if form.parts == (column,) else _of_parts(form, encodings, there)
+        if dressed(column):
+            parts = [_simple(form.parts[0], encodings[0], _undressed(column, there))]
+        elif form.parts == (column,):
+            parts = [_simple(column, encodings[0], there)]
+        else:
+            parts = _of_parts(form, encodings, there)
         for of_codes, of_normal, (code, number) in zip(codes, normal, parts):
             of_codes[~missing], of_normal[~missing] = code, number
     return list(zip(codes, normal))
@@ -257,12 +263,15 @@ def _typed(form: Form, cells: list[Any], within: bool = True) -> pd.Series:
         by_text = form.by_text  # type: ignore[attr-defined]
         return pd.Series([by_text.get(str(cell), cell) for cell in cells], dtype="object")
     if column.kind is Kind.NUMERICAL:
+        plain = _undressed(column, cells)
         try:
-            numbers = [int(cell) if isinstance(column.minimum, int) else float(cell) for cell in cells]
+            numbers = [int(cell) if isinstance(column.minimum, int) else float(cell) for cell in plain]
         except (TypeError, ValueError):
             raise SynthgenError(f"condition {column.name}: found {cells[0]!r}, expected a number") from None
         if within:
             _in_range(column, numbers, cells, f"{column.minimum} .. {column.maximum}")
+        if dressed(column):
+            return write_numbers(np.array(numbers, dtype=float), column)
         if pd.api.types.is_integer_dtype(dtype):
             numbers = [round(number) for number in numbers]
         return pd.Series(numbers).astype(dtype)
@@ -275,6 +284,23 @@ def _typed(form: Form, cells: list[Any], within: bool = True) -> pd.Series:
     if within:
         _in_range(column, ticks.tolist(), cells, "the times")
     return read
+
+
+def _undressed(column: Column, cells: list[Any]) -> list[Any]:
+    """Cells of a column of numbers in dress as numbers, whether a person gave them in it or without."""
+    return [_number(column, cell) if dressed(column) and isinstance(cell, str) else cell for cell in cells]
+
+
+def _number(column: Column, cell: str) -> float:
+    try:
+        return float(numbers_of(pd.Series([cell], dtype="object"), column, loosely=True).iloc[0])
+    except SynthgenError:
+        pass
+    try:
+        return float(cell)
+    except ValueError:
+        expected = f"a number such as {write_numbers(np.array([column.maximum], dtype=float), column).iloc[0]}"
+        raise SynthgenError(f"condition {column.name}: found {cell!r}, expected {expected}") from None
 
 
 def _moment(column: Column, cell: Any) -> Any:

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import pandas as pd
 import pyarrow as pa
 
+from synthgen.data.tables.number_formats import recognise_numbers
 from synthgen.errors import SynthgenError
 from synthgen.files import existing_file
 
@@ -32,7 +33,7 @@ _MISSING_NUMBERS = {"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?", 
 _CODE = r"^\s*0\d"
 _CODE_IN_TEXT = rb'(^|[%s"\n]) {0,9}\0?0\0?\d'
 # 1234,5 and 1.234,50, as half of the world writes numbers.
-_DECIMAL_COMMA = r"^[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?$"
+_DECIMAL_COMMA = r"^[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?([eE][+-]?\d+)?$"
 # Whole numbers beyond it have no float of their own.
 _EXACT = 2.0**53
 _BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
@@ -252,4 +253,8 @@ def _numbers_among_words(column: pd.Series, decimal_commas: bool) -> pd.Series:
     if with_commas:
         values = values.str.replace(".", "", regex=False).str.replace(",", ".", regex=False)
     numbers = _exact(values)
-    return numbers if numbers.notna().sum() == len(told) else column
+    if numbers.notna().sum() == len(told):
+        return numbers
+    # Of numbers in dress, such as 25%, those spellings are missing cells, too.
+    found = recognise_numbers(told.drop_duplicates()) if len(told) < column.notna().sum() else None
+    return values if found is not None and found[1] else column

@@ -2,13 +2,14 @@
 
 Most columns are one part, themselves. A date is a week, a weekday and a time of day, so that a weekly rhythm is a
 column that a model can learn; a column of very many words is two digits of a code; whole numbers beyond 2^53, of which
-floats would lose digits, are counted from the smallest; an identifier, or personal text, is nothing but whether it is
-there.
+floats would lose digits, are counted from the smallest; numbers in dress, such as "$1,234.50", are numbers; an
+identifier, or personal text, is nothing but whether it is there.
 
 A missing cell is missing in the first part. Under it the others are values drawn from the column, which say nothing.
 """
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from functools import cached_property
 from math import ceil, isqrt
 from typing import Any
@@ -19,6 +20,7 @@ import pandas as pd
 from synthgen.data.tables.identifiers import new_identifiers
 from synthgen.data.tables.invented import new_personal
 from synthgen.data.tables.moments import moment_parts, parts_moment, ticks_of, values_of
+from synthgen.data.tables.number_formats import dressed, numbers_of, write_numbers
 from synthgen.data.tables.variables import dtype_named, dtype_of
 from synthgen.errors import SynthgenError
 from synthgen.layout import RARE, Column, Kind
@@ -86,6 +88,8 @@ def form_of(column: Column, person: int = 0) -> Form:
         return _Flag(column, person)
     if column.kind is Kind.CATEGORICAL and len(column.categories) > MANY:
         return _Digits(column)
+    if dressed(column):
+        return _Dressed(column)
     if column.kind is Kind.NUMERICAL and isinstance(column.minimum, int):
         return _Long(column)
     return _Itself(column)
@@ -150,6 +154,20 @@ class _Digits(Form):
         places = np.where(np.isnan(places), len(self.column.categories), places).astype(int)
         words = np.array([*self.column.categories, None], dtype=object)
         return pd.Series(words[places]).astype(dtype_of(self.column))
+
+
+class _Dressed(Form):
+    """Numbers that are text of one format, such as "25%"."""
+
+    def __init__(self, column: Column) -> None:
+        super().__init__(column)
+        self.parts = (replace(column, dtype="float64", format=None),)
+
+    def split(self, values: pd.Series) -> list[pd.Series]:
+        return [numbers_of(values, self.column)]
+
+    def join(self, parts: list[pd.Series], rows: range, seed: int) -> pd.Series:
+        return write_numbers(parts[0].to_numpy(dtype=float), self.column)
 
 
 class _Long(Form):

@@ -10,7 +10,7 @@ import pandas as pd
 from synthgen.errors import SynthgenError
 from synthgen.layout import Column
 
-__all__ = ["CODE", "UUID", "WRITTEN", "identifier_format", "is_named_key", "new_identifiers"]
+__all__ = ["CODE", "UUID", "WRITTEN", "identifier_format", "is_named_code", "is_named_key", "new_identifiers"]
 
 UUID = "uuid4"
 #: A stored format: text around one number.
@@ -77,13 +77,18 @@ def identifier_format(name: str, different: pd.Series, cells: int | None = None)
     code = _code(text)
     if code is None:
         return None
-    told = cells is None or is_named_key(name) or _NAMED_CODE.search(name)
+    told = cells is None or is_named_key(name) or is_named_code(name)
     return (code, 0) if told or re.search(r"\{[fFzZ*]\}", code) else None
 
 
 def is_named_key(name: str) -> bool:
     """Whether a column's name says that it holds keys."""
     return _NAMED.search(name) is not None
+
+
+def is_named_code(name: str) -> bool:
+    """Whether a column's name says that it holds codes, such as those of orders."""
+    return _NAMED_CODE.search(name) is not None
 
 
 def new_identifiers(column: Column, rows: range, seed: int, which: int) -> pd.Series:

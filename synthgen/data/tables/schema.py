@@ -9,9 +9,10 @@ import pandas as pd
 
 from synthgen.data.tables.cells import Cells
 from synthgen.data.tables.forms import EXACT
-from synthgen.data.tables.identifiers import identifier_format, is_named_key
+from synthgen.data.tables.identifiers import identifier_format, is_named_code, is_named_key
 from synthgen.data.tables.invented import FORMATS, LOCALE, digits_held
 from synthgen.data.tables.moments import kind_written, recognise, ticks_of, unit_of
+from synthgen.data.tables.number_formats import NumberFormat, dressed, numbers_of, recognise_numbers
 from synthgen.data.tables.personal import NUMERIC, personal_format
 from synthgen.data.tables.ranges import with_range
 from synthgen.data.tables.streamed import Table
@@ -19,7 +20,15 @@ from synthgen.data.tables.wishes import DROP, Wishes
 from synthgen.errors import SynthgenError, nearest
 from synthgen.layout import MAX_MEASURED, RARE, Column, Kind, TableSchema
 
-__all__ = ["infer_schema", "measured_schema", "moment_column", "names_rows", "numbers_column", "unmeasured"]
+__all__ = [
+    "infer_schema",
+    "measured_schema",
+    "moment_column",
+    "names_rows",
+    "number_format",
+    "numbers_column",
+    "unmeasured",
+]
 
 # Free text: so many cells, more than half of them different, of so many characters or words on average.
 _MIN_TEXTS = 100
@@ -28,6 +37,8 @@ _LONG_WORDS = 4
 # Share of different values from which text may name its rows; where a column's name says that it holds keys, and else.
 _KEYS = 0.1
 _NAMES = 0.9
+# Of numbers that are text, so many different ones make a target of numbers, and fewer one of classes.
+_CLASSES = 20
 
 
 def infer_schema(
@@ -35,11 +46,11 @@ def infer_schema(
 ) -> TableSchema:
     """Infers what each column holds, but for what a person says of it.
 
-    Dates, times and durations are recognised by their dtype or, in text, by a format that writes every cell; personal
-    text by its form, or by the column's name and its form; unique keys by their name and form; other numbers are
-    numerical (with their precision and range), True and False boolean, everything else categorical. A column with
-    one value, or none, is constant: it is kept and comes back as it was. Free text, of which a model would learn
-    nothing but to copy it, is left out with a warning.
+    Dates, times and durations are recognised by their dtype or, in text, by a format that writes every cell; so are
+    numbers in text, such as "25%"; personal text by its form, or by the column's name and its form; unique keys by
+    their name and form; other numbers are numerical (with their precision and range), True and False boolean,
+    everything else categorical. A column with one value, or none, is constant: it is kept and comes back as it was.
+    Free text, of which a model would learn nothing but to copy it, is left out with a warning.
 
     Args:
         frame: Real data, one row a record.
@@ -66,7 +77,7 @@ def infer_schema(
         where = f"{wanted.where}: column {name!r}"
         column = _wished(cells, wish, where) if wish else None
         if column is None:
-            column = _infer_column(cells) if name != target else _simple_column(cells)
+            column = _infer_column(cells) if name != target else _target_column(cells)
         if column is None:
             warnings.warn(
                 f"column {name!r}: free text is left out; in a schema file `kind: categorical` learns every text as a "
@@ -126,6 +137,30 @@ def unmeasured(name: str, values: pd.Series) -> str | None:
     return "free text" if _is_free_text(cells) else None
 
 
+def number_format(name: str, values: pd.Series, target: bool = False) -> NumberFormat | None:
+    """How a column of text that is numbers is written; None where it is none.
+
+    Args:
+        name: The column's.
+        values: Its cells.
+        target: Whether a downstream model would predict it: few different ones are classes then.
+    """
+    return _number_format(Cells(name, values), target)
+
+
+def _number_format(cells: Cells, target: bool = False) -> NumberFormat | None:
+    found = None if cells.constant else recognise_numbers(cells.different)
+    if found is None or (target and len(cells.different) <= _CLASSES):
+        return None
+    written, sure = found
+    if sure or target:
+        return written
+    is_key = is_named_key(cells.name) or is_named_code(cells.name)
+    is_key |= personal_format(cells.name, cells.different, len(cells.present)) is not None
+    is_key |= identifier_format(cells.name, cells.different, len(cells.present)) is not None
+    return None if is_key else written
+
+
 def numbers_column(name: str, values: pd.Series, rare_below: int = 0) -> Column:
     """A column of numbers that are no keys, whatever its name."""
     column = _simple_column(Cells(name, values))
@@ -157,11 +192,29 @@ def _infer_column(cells: Cells) -> Column | None:
         return moment_column(cells.column(recognised[0], format=recognised[1]), cells.values)
     if cells.constant:
         return _simple_column(cells)
+    if (number := _number_format(cells)) is not None:
+        return _dressed_column(cells, number)
     if (written := personal_format(cells.name, cells.different, len(cells.present))) is not None:
         return cells.column(Kind.PERSONAL, format=written)
     if (key := identifier_format(cells.name, cells.different, len(cells.present))) is not None:
         return cells.column(Kind.IDENTIFIER, format=key[0], maximum=key[1])
     return None if _is_free_text(cells) else _simple_column(cells)
+
+
+def _target_column(cells: Cells) -> Column:
+    number = _number_format(cells, target=True)
+    return _simple_column(cells) if number is None else _dressed_column(cells, number)
+
+
+def _dressed_column(cells: Cells, written: NumberFormat) -> Column:
+    """A column of text that is numbers of this format.
+
+    Raises:
+        SynthgenError: A cell that is not.
+    """
+    bare = cells.column(Kind.NUMERICAL, format=str(written), decimals=written.most)
+    numbers = numbers_of(cells.different, bare)
+    return replace(bare, minimum=float(numbers.min()), maximum=float(numbers.max()))
 
 
 def names_rows(cells: Cells) -> bool:
@@ -216,7 +269,7 @@ def _without_rare(column: Column, values: pd.Series, least: int) -> Column:
         ticks, missing = ticks_of(values, column)
         numbers = ticks[~missing]
     elif column.kind is Kind.NUMERICAL:
-        numbers = present.to_numpy()
+        numbers = numbers_of(present, column).to_numpy()
     else:
         return column
     if len(numbers) < least:
@@ -284,6 +337,11 @@ def _wished(cells: Cells, wish: dict[str, Any], where: str) -> Column | None:
     if "decimals" in wish:
         if column is None or column.kind is not Kind.NUMERICAL:
             raise SynthgenError(f"{where}: decimals: is for numerical columns, found {found}")
+        if dressed(column) and wish["decimals"] > (column.decimals or 0):
+            raise SynthgenError(
+                f"{where}: decimals: found {wish['decimals']}, expected at most {column.decimals}, as "
+                f"{column.format} has"
+            )
         column = replace(column, decimals=wish["decimals"])
     if "range" in wish:
         if column is None:
@@ -307,6 +365,10 @@ def _of_wished_kind(cells: Cells, wish: dict[str, Any], where: str) -> Column | 
         return cells.column(kind, format=key[0], maximum=key[1])
     if kind is Kind.CATEGORICAL:
         return _simple_column(cells) if cells.constant else cells.column(kind, categories=cells.categories())
+    if kind in (None, Kind.NUMERICAL) and not pd.api.types.is_numeric_dtype(cells.values.dtype):
+        column = _wished_numbers(cells, kind, written, where)
+        if column is not None:
+            return column
     if written is not None or (kind is not None and (kind.moment or kind is Kind.DURATION)):
         found = (kind or kind_written(written), written) if written is not None else recognise(cells.different)
         if found is None or (kind is not None and found[0] is not kind):
@@ -316,6 +378,28 @@ def _of_wished_kind(cells: Cells, wish: dict[str, Any], where: str) -> Column | 
     if kind is not None and column is not None and column.kind is not kind:
         raise SynthgenError(f"{where}: kind: found a {column.kind} column, expected {kind}")
     return column
+
+
+def _wished_numbers(cells: Cells, kind: Kind | None, written: str | None, where: str) -> Column | None:
+    """The column of numbers that are text, of a format that a person says or that all cells have; None of no format.
+
+    Raises:
+        SynthgenError: A cell that the format does not write, or no number at all where there should be some.
+    """
+    if written is None:
+        found = None if kind is None else recognise_numbers(cells.different)
+        return None if found is None else _dressed_column(cells, found[0])
+    number = NumberFormat.parse(written)
+    if number is None:
+        if kind is None:
+            return None
+        raise SynthgenError(f"{where}: format: found {written!r}, expected one of numbers such as '#,##0.00' or '0%'")
+    if pd.api.types.infer_dtype(cells.different) != "string":
+        raise SynthgenError(f"{where}: format: found {cells.values.dtype}, expected text written as {written}")
+    try:
+        return _dressed_column(cells, number)
+    except SynthgenError as error:
+        raise SynthgenError(f"{where}: format: {str(error).partition(': ')[2]}") from None
 
 
 def _wished_personal(cells: Cells, wish: dict[str, Any], where: str) -> Column:

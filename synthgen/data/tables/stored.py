@@ -11,6 +11,7 @@ from synthgen.data.tables.forms import form_of
 from synthgen.data.tables.identifiers import CODE, UUID, WRITTEN
 from synthgen.data.tables.invented import FORMATS, check_locale, digits_held
 from synthgen.data.tables.moments import UNITS
+from synthgen.data.tables.number_formats import NumberFormat
 from synthgen.data.tables.personal import NUMERIC
 from synthgen.data.tables.variables import dtype_named
 from synthgen.errors import SynthgenError
@@ -87,7 +88,16 @@ def _holds_missing(dtype: Any) -> bool:
 def _check_kind(column: Column, dtype: Any, where: str) -> None:
     """What the column's form is made of."""
     if column.kind is Kind.NUMERICAL:
-        _expect(pd.api.types.is_numeric_dtype(dtype), where, "dtype", column.dtype, "one of numbers")
+        text = pd.api.types.is_object_dtype(dtype) or pd.api.types.is_string_dtype(dtype)
+        if column.format is not None:
+            number = NumberFormat.parse(column.format) if isinstance(column.format, str) else None
+            _expect(number is not None, where, "format", column.format, "one of numbers such as '#,##0.00'")
+            floats = isinstance(column.minimum, float) and isinstance(column.maximum, float)
+            _expect(floats, where, "range", (column.minimum, column.maximum), "two floats of numbers that are text")
+            whole = type(column.decimals) is int
+            _expect(whole, where, "decimals", column.decimals, "those that the format has at most")
+        fits = pd.api.types.is_numeric_dtype(dtype) if column.format is None else text
+        _expect(fits, where, "dtype", column.dtype, "one of numbers, or of text that has a format")
         limits = (column.minimum, column.maximum)
         _expect(all(_number(value) for value in limits), where, "range", limits, "two numbers")
         if isinstance(column.minimum, int):

@@ -167,7 +167,9 @@ def _checked(said: dict[str, Any], where: str) -> dict[str, Any]:
     if "range" in said:
         said = {**said, "range": _limits(said["range"], where)}
     if not isinstance(said.get("format", ""), str):
-        raise SynthgenError(f"{where}: format: found {said['format']!r}, expected text such as '%d.%m.%Y'")
+        raise SynthgenError(
+            f"{where}: format: found {said['format']!r}, expected text such as '%d.%m.%Y' or '#,##0.00'"
+        )
     personal = said.get("kind", "personal") == Kind.PERSONAL
     if "locale" in said:
         if not personal:
@@ -198,6 +200,7 @@ def _described(column: Column, target: str | None, people: Sequence[Column]) -> 
     if column.name == target:
         said["role"] = "target"
     if column.kind is Kind.NUMERICAL:
+        said |= {} if column.format is None else {"format": column.format}
         if column.decimals is not None:
             said["decimals"] = column.decimals
         said["range"] = limits_of(column)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from synthgen.data.tables.constraints.scale import Scale, is_number_like
+from synthgen.data.tables.number_formats import numbers_of
 from synthgen.data.tables.streamed import Table
 from synthgen.errors import SynthgenError
 from synthgen.layout import Column, Kind, TableSchema
@@ -202,7 +203,7 @@ def _values(values: pd.Series, column: Column) -> np.ndarray:
     # Numbers to choose from are numbers; as objects of Python's they would have powers that take for ever.
     chosen = column.kind is Kind.CATEGORICAL and not any(isinstance(value, str) for value in column.categories)
     if is_number_like(column) or chosen:
-        return values.to_numpy(dtype=float)
+        return numbers_of(values, column).to_numpy(dtype=float)
     return values.to_numpy(dtype=bool) if column.kind is Kind.BOOLEAN else values.to_numpy(dtype=object)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from synthgen.data.tables.moments import UNITS, moment_parts, parts_moment, ticks_of, values_of, zone_of
+from synthgen.data.tables.number_formats import dressed, numbers_of, write_numbers
 from synthgen.data.tables.variables import dtype_named, within
 from synthgen.errors import SynthgenError
 from synthgen.layout import Column, Kind
@@ -42,6 +43,7 @@ class Scale:
         if self.moment:
             return ticks_of(values, replace(self.column, unit=self.unit))
         missing = values.isna().to_numpy(dtype=bool)
+        values = numbers_of(values, self.column)
         if not self.whole:
             return np.nan_to_num(values.to_numpy(dtype=float, na_value=np.nan)), missing
         numbers = np.zeros(len(values), dtype=np.int64)
@@ -62,6 +64,8 @@ class Scale:
             return pd.Series(numbers).astype("Int64").mask(missing).astype(dtype)
         if self.column.decimals is not None:
             numbers = np.round(numbers, self.column.decimals)
+        if dressed(self.column):
+            return write_numbers(np.where(missing, np.nan, numbers), self.column)
         return pd.Series(np.where(missing, np.nan, numbers)).astype(dtype)
 
     def up(self, numbers: np.ndarray) -> np.ndarray:
