@@ -22,7 +22,8 @@ from synthgen.data.images.images import Images
 from synthgen.data.module import DataModule
 from synthgen.data.tables.codec import TableCodec
 from synthgen.data.tables.constraints.kinds import FixedCombinations
-from synthgen.data.tables.outputs import table_writer
+from synthgen.data.tables.delimited import Dialect
+from synthgen.data.tables.outputs import is_text, table_writer
 from synthgen.data.tables.rebalancing import rebalanced
 from synthgen.data.tables.sources import to_frame
 from synthgen.errors import SynthgenError, nearest, rows_named
@@ -168,6 +169,8 @@ class Synthesizer:
         start: int = 0,
         progress: Callable[[int], None] | None = None,
         rebalance: str | dict[str, dict[Any, float]] | None = None,
+        separator: str | None = None,
+        decimal: str | None = None,
         **options: Any,
     ) -> None:
         """Draws rows of a table into a CSV or Parquet file a part at a time: n may be more than memory holds.
@@ -182,14 +185,17 @@ class Synthesizer:
             start: Index of the first row.
             progress: Called with the number of rows that have just been drawn.
             rebalance: Shares of values.
+            separator: One character between the cells of a CSV file; by default that of the one that was learned from.
+            decimal: Its decimal sign, "." or ","; likewise.
             **options: The model's own.
 
         Raises:
-            SynthgenError: As `sample`, of a suffix that is none, or the data is no table.
+            SynthgenError: As `sample`, of a suffix or a separator that is none, or the data is no table.
         """
         if not isinstance(self.codec, TableCodec):
             raise SynthgenError("sample_to_file: is for tables; images are written by write_images")
         _check_whole(n=(n, 1), start=(start, 0))
+        dialect = _dialect(self.codec.dialect, str(output), separator, decimal)
         condition = to_frame(condition)
         if isinstance(condition, pd.DataFrame) and len(condition):
             # Its last row is known to be sound before the first one is drawn.
@@ -205,7 +211,7 @@ class Synthesizer:
         if keeping is not None and keeping.ordered:
             size = start + n  # a row depends on all of those before it, which every part would draw again
         counts: dict[str, Acceptance] = {}
-        with table_writer(str(output), self.codec.schema) as write:
+        with table_writer(str(output), self.codec.schema, dialect) as write:
             low = start
             while low < start + n:
                 high = min(start + n, (low // size + 1) * size)
@@ -318,6 +324,18 @@ class Synthesizer:
         """
         codec, model, config = read_checkpoint(Path(folder))
         return cls(codec, model, config["model"], config.get("facts"))
+
+
+def _dialect(own: Dialect, output: str, separator: str | None, decimal: str | None) -> Dialect:
+    """How a file of samples is written: as a person asks, else as the table that was learned from."""
+    if (separator, decimal) == (None, None):
+        return own
+    if not is_text(output):
+        said = "decimal" if separator is None else "separator"
+        raise SynthgenError(f"{said}: is for CSV files, found output={output}")
+    separator = own.separator if separator is None else separator
+    by_default = "." if separator == own.decimal else own.decimal
+    return Dialect.checked(separator, by_default if decimal is None else decimal)
 
 
 def _check_whole(**given: tuple[Any, int]) -> None:

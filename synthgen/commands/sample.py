@@ -62,7 +62,8 @@ def run(config: DictConfig) -> None:
         task = progress.add_task("sampling", total=n)
         wanted["progress"] = lambda rows: progress.advance(task, rows)
         if synthesizer.codec.kind == "table":
-            synthesizer.sample_to_file(output, n, **wanted)
+            text = {key: settings[key] for key in ("separator", "decimal")}
+            synthesizer.sample_to_file(output, n, **text, **wanted)
         else:
             write_images(synthesizer.sample(n, **wanted), output)  # type: ignore[arg-type]
     console = Console(highlight=False, soft_wrap=True)

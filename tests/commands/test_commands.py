@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -320,3 +322,44 @@ def test_a_folder_that_a_killed_process_has_just_begun_is_taken(synthgen, people
     for name in (".lock", ".config.yaml.node-1-ab.partial"):
         (tmp_path / "run" / name).touch()
     assert "trained on" in synthgen("train", "data=csv", "data.path=people.csv", "run=run", *SMALL)
+
+
+def test_a_german_csv_gives_german_samples_that_evaluate_reads_back(synthgen, tmp_path):
+    from synthgen.data.tables.sources import read_table
+
+    random = np.random.default_rng(0)
+    real = pd.DataFrame({"Größe": random.normal(170, 10, 400).round(1), "Straße": random.choice(["Köln", "Bonn"], 400)})
+    real.to_csv("leute.csv", sep=";", decimal=",", index=False, encoding="cp1252")
+    synthgen("train", "data=csv", "data.path=leute.csv", "name=leute", *SMALL)
+    synthgen("sample", "checkpoint=leute", "n=300", "output=neu.csv")
+    synthgen("sample", "checkpoint=leute", "n=300", "output=new.csv", "separator=,")
+    synthgen("sample", "checkpoint=leute", "n=300", "output=points.csv", "decimal=.")
+    text = (tmp_path / "neu.csv").read_bytes()
+    assert text.startswith("Größe;Straße\n".encode())
+    assert all(re.fullmatch(r"\d+,\d;(Köln|Bonn)", line) for line in text.decode().splitlines()[1:])
+    assert all(
+        re.fullmatch(r"\d+\.\d,(Köln|Bonn)", line) for line in (tmp_path / "new.csv").read_text().splitlines()[1:]
+    )
+    german, *others = (read_table(name) for name in ("neu.csv", "new.csv", "points.csv"))
+    assert all(german.equals(other) for other in others)
+    synthgen("evaluate", "real=leute.csv", "synthetic=neu.csv", "output=report")
+    kinds = {
+        column["name"]: column["kind"]
+        for column in json.loads(Path("report/report.json").read_text())["details"]["columns"]
+    }
+    assert kinds == {"Größe": "numerical", "Straße": "categorical"}
+
+
+def test_what_a_separator_cannot_be_is_told_before_a_row_is_drawn():
+    from synthgen.data.tables.delimited import Dialect
+    from synthgen.errors import SynthgenError
+    from synthgen.synthesizer import _dialect
+
+    for asked, message in (
+        (("a.parquet", ";", None), "separator: is for CSV files, found output=a.parquet"),
+        (("a.csv", ";;", None), "separator: found ';;', expected one character"),
+        (("a.csv", None, ","), "decimal: found ',', which is the separator, too; say separator=';'"),
+        (("a.csv", None, ";"), "decimal: found ';', expected '.' or ','"),
+    ):
+        with pytest.raises(SynthgenError, match=re.escape(message)):
+            _dialect(Dialect(), *asked)

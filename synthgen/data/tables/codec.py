@@ -22,6 +22,7 @@ from synthgen.data.tables.constraints.given import Given
 from synthgen.data.tables.constraints.keeping import RowKeeping
 from synthgen.data.tables.constraints.near import is_near
 from synthgen.data.tables.constraints.obeyed import Obeyed
+from synthgen.data.tables.delimited import Dialect
 from synthgen.data.tables.forms import Form, form_of
 from synthgen.data.tables.outcomes import never_drawn
 from synthgen.data.tables.places import Places
@@ -58,6 +59,7 @@ class TableCodec:
         schema: What the columns are.
         encodings: For each column that is learned, how each of its parts is encoded.
         obeyed: The constraints that rows obey.
+        dialect: How samples are written as delimited text.
 
     Example:
         >>> import pandas as pd
@@ -71,16 +73,26 @@ class TableCodec:
     kind = "table"
 
     def __init__(
-        self, schema: TableSchema, encodings: dict[str, tuple[Encoding, ...]], obeyed: Obeyed | None = None
+        self,
+        schema: TableSchema,
+        encodings: dict[str, tuple[Encoding, ...]],
+        obeyed: Obeyed | None = None,
+        dialect: Dialect | None = None,
     ) -> None:
         self.schema = schema
         self.encodings = encodings
         self.obeyed = obeyed or Obeyed(schema)
+        self.dialect = dialect or Dialect()
         self.places = Places.of_columns(self.obeyed.learned, encodings)
 
     @classmethod
     def fit(
-        cls, frame: Table, schema: TableSchema, rare_below: int = 0, constraints: Sequence[Constraint] = ()
+        cls,
+        frame: Table,
+        schema: TableSchema,
+        rare_below: int = 0,
+        constraints: Sequence[Constraint] = (),
+        dialect: Dialect | None = None,
     ) -> "TableCodec":
         """Learns from real rows how each column of `schema` is encoded.
 
@@ -89,6 +101,7 @@ class TableCodec:
             schema: As `infer_schema` gives it, with the same `rare_below`.
             rare_below: Numbers that fewer rows have are not kept.
             constraints: What all rows obey, and samples shall.
+            dialect: How the text was written that the rows were read from; by default English CSV.
 
         Raises:
             SynthgenError: A constraint that does not fit the columns, or that the rows do not obey.
@@ -102,7 +115,7 @@ class TableCodec:
             encodings[column.name] = tuple(
                 fit_variables(values, part, rare_below) for values, part in zip(parts, form.parts, strict=True)
             )
-        return cls(schema, encodings, obeyed)
+        return cls(schema, encodings, obeyed, dialect)
 
     @property
     def layout(self) -> TableLayout:
@@ -277,7 +290,8 @@ class TableCodec:
         # A column that is its own only part is written as the first version of the format has it.
         written = {name: parts[0] if len(parts) == 1 else parts for name, parts in encodings.items()}
         constraints = {"constraints": self.obeyed.to_dict()} if self.obeyed.constraints else {}
-        return {"kind": self.kind, "schema": self.schema.to_dict(), "encodings": written, **constraints}
+        dialect = {} if self.dialect == Dialect() else {"dialect": asdict(self.dialect)}
+        return {"kind": self.kind, "schema": self.schema.to_dict(), "encodings": written, **constraints, **dialect}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "TableCodec":
@@ -306,7 +320,9 @@ class TableCodec:
         for column in obeyed.learned:
             check_column(column)
             check_encodings(column, encodings[column.name])
-        return cls(schema, encodings, obeyed)
+        stored = data.get("dialect", {})
+        dialect = Dialect.checked(stored["separator"], stored["decimal"], "dialect: ") if stored else None
+        return cls(schema, encodings, obeyed, dialect)
 
     def _check_columns(self, frame: Table) -> None:
         for name in self.schema.names:

@@ -8,6 +8,7 @@ import lzma
 import re
 import warnings
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,7 +19,7 @@ from synthgen.data.tables.number_formats import recognise_numbers
 from synthgen.errors import SynthgenError
 from synthgen.files import existing_file
 
-__all__ = ["COMPRESSIONS", "DELIMITED", "read_csv", "unique_names"]
+__all__ = ["COMPRESSIONS", "DELIMITED", "Dialect", "dialect_of", "read_csv", "unique_names"]
 
 #: Suffixes of delimited text, and of its compressed forms.
 DELIMITED = (".csv", ".tsv", ".txt")
@@ -34,9 +35,49 @@ _CODE = r"^\s*0\d"
 _CODE_IN_TEXT = rb'(^|[%s"\n]) {0,9}\0?0\0?\d'
 # 1234,5 and 1.234,50, as half of the world writes numbers.
 _DECIMAL_COMMA = r"^[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?([eE][+-]?\d+)?$"
+# Where a DataFrame keeps how its text was written.
+_DIALECT = "synthgen.dialect"
 # Whole numbers beyond it have no float of their own.
 _EXACT = 2.0**53
 _BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How delimited text writes a table.
+
+    Attributes:
+        separator: One character between cells.
+        decimal: The decimal sign of numbers, "." or ",".
+    """
+
+    separator: str = ","
+    decimal: str = "."
+
+    @classmethod
+    def checked(cls, separator: Any, decimal: Any, where: str = "") -> "Dialect":
+        """Of what a person said, or a file.
+
+        Args:
+            separator: As said.
+            decimal: As said.
+            where: What the names of both begin with, in messages.
+
+        Raises:
+            SynthgenError: They are none, or the same.
+        """
+        if not isinstance(separator, str) or len(separator) != 1 or separator.isalnum() or separator in '"\n\r\0.':
+            raise SynthgenError(f"{where}separator: found {separator!r}, expected one character such as ';'")
+        if decimal not in (".", ","):
+            raise SynthgenError(f"{where}decimal: found {decimal!r}, expected '.' or ','")
+        if separator == decimal:
+            raise SynthgenError(f"{where}decimal: found {decimal!r}, which is the separator, too; say separator=';'")
+        return cls(separator, decimal)
+
+
+def dialect_of(frame: Any) -> Dialect:
+    """How the text was written that a table was read from; that of English where it is of another source."""
+    return Dialect(**getattr(frame, "attrs", {}).get(_DIALECT, {}))
 
 
 def read_csv(
@@ -56,6 +97,8 @@ def read_csv(
             Windows-1252, with a warning.
         decimal: "." or ","; by default a column is read with decimal commas where all its cells are such numbers and
             the separator is no comma.
+
+    The table remembers separator and decimal sign, as `dialect_of` tells.
 
     Raises:
         SynthgenError: The file is missing, empty, has a header alone, names a column twice, or cannot be parsed.
@@ -91,7 +134,10 @@ def read_csv(
         raise SynthgenError(f"{file}: found a header with {frame.shape[1]} columns and no row; expected rows")
     frame = _with_exact(frame, parse, guessed)
     commas = decimal is None and sep != ","
-    return frame.apply(lambda column: _numbers_among_words(column, commas))
+    read = frame.apply(lambda column: _numbers_among_words(column, commas))
+    with_commas = any(_is_commas(frame[name], read[name]) for name in frame.columns) if commas else decimal == ","
+    read.attrs[_DIALECT] = asdict(Dialect(sep, "," if with_commas else "."))
+    return read
 
 
 def unique_names(names: list[str], file: Path) -> None:
@@ -238,6 +284,14 @@ def _has_codes(file: Path, separator: str) -> bool:
                 return True
             tail = block[-16:]
     return False
+
+
+def _is_commas(words: pd.Series, read: pd.Series) -> bool:
+    """Whether a column of text was read as numbers with decimal commas, in dress or without."""
+    if pd.api.types.is_numeric_dtype(words):
+        return False
+    told = words[read.notna().to_numpy()].astype("str")
+    return bool(told.str.contains(",").any()) and pd.api.types.is_numeric_dtype(read)
 
 
 def _numbers_among_words(column: pd.Series, decimal_commas: bool) -> pd.Series:

@@ -16,6 +16,7 @@ from torch import Tensor
 from synthgen.data.fingerprint import fingerprint
 from synthgen.data.module import DataModule, limited_rows, split_rows
 from synthgen.data.tables.codec import TableCodec
+from synthgen.data.tables.delimited import dialect_of
 from synthgen.data.tables.schema import infer_schema
 from synthgen.data.tables.sources import reader_of
 from synthgen.data.tables.streamed import StreamedTable
@@ -117,6 +118,7 @@ class TableDataModule(DataModule):
         table = self._table()
         if isinstance(table, StreamedTable):
             table.check_room()
+        dialect = dialect_of(table)
         groups = np.arange(len(table))
         if self.split_by is not None:
             if self.split_by not in table.columns:
@@ -134,7 +136,7 @@ class TableDataModule(DataModule):
         seen = table.take(np.sort(np.concatenate([train, validation])))
         learned = infer_schema(seen, self.target, self._wishes, self.rare_below)
         self.target, self.sensitive = learned.target, self._wishes.sensitive
-        self.codec = TableCodec.fit(seen, learned, self.rare_below, self._constraints)
+        self.codec = TableCodec.fit(seen, learned, self.rare_below, self._constraints, dialect)
         table = table.drop(columns=[name for name in table.columns if name not in learned.names])
         if isinstance(table, StreamedTable):
             layout = self.codec.layout

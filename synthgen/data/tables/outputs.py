@@ -10,12 +10,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
+from synthgen.data.tables.delimited import Dialect
 from synthgen.data.tables.forms import EXACT
 from synthgen.errors import SynthgenError
 from synthgen.files import replacing
 from synthgen.layout import Column, Kind, TableSchema
 
-__all__ = ["check_table_output", "table_writer", "write_table"]
+__all__ = ["check_table_output", "is_text", "table_writer", "write_table"]
 
 _PARQUET = (".parquet", ".pq")
 _OUTPUTS = (".csv", ".csv.gz", *_PARQUET)
@@ -32,6 +33,11 @@ def check_table_output(path: str) -> None:
         raise SynthgenError(f"output={path}: found {found!r}, expected one of {', '.join(_OUTPUTS)}")
 
 
+def is_text(path: str) -> bool:
+    """Whether a table that is written to `path` is delimited text."""
+    return not str(path).lower().endswith(_PARQUET)
+
+
 def write_table(frame: pd.DataFrame, path: str) -> None:
     """Writes a CSV or Parquet file, by its suffix, in one move: the file is whole or it is not there."""
     with table_writer(path) as write:
@@ -39,32 +45,36 @@ def write_table(frame: pd.DataFrame, path: str) -> None:
 
 
 @contextmanager
-def table_writer(path: str, schema: TableSchema | None = None) -> Iterator[Callable[[pd.DataFrame], None]]:
+def table_writer(
+    path: str, schema: TableSchema | None = None, dialect: Dialect | None = None
+) -> Iterator[Callable[[pd.DataFrame], None]]:
     """A function that adds rows to a file, which is there when the block ends without an error.
 
     Args:
         path: Of the file, whose suffix says its format.
         schema: What the columns are: in text whole numbers are then written as such, although a column with missing
             cells holds floats, and in Parquet a first part without any value has the type of those to come.
+        dialect: Of text; by default commas between cells and decimal points. The encoding is always UTF-8.
 
     Raises:
         SynthgenError: A suffix that is none of those that are written.
     """
     check_table_output(path)
+    dialect = dialect or Dialect()
     with replacing(Path(path)) as partial:
-        if str(path).lower().endswith(_PARQUET):
+        if not is_text(path):
             with _parquet(partial, schema) as write:
                 yield write
         elif str(path).lower().endswith(".gz"):
             # Without a name and the time of writing, so that the same rows are the same bytes.
             with partial.open("wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as packed:
-                yield _csv(packed, schema)
+                yield _csv(packed, schema, dialect)
         else:
             with partial.open("wb") as raw:
-                yield _csv(raw, schema)
+                yield _csv(raw, schema, dialect)
 
 
-def _csv(opened: Any, schema: TableSchema | None) -> Callable[[pd.DataFrame], None]:
+def _csv(opened: Any, schema: TableSchema | None, dialect: Dialect) -> Callable[[pd.DataFrame], None]:
     header = True
     numbers = [column for column in schema or () if column.kind in (Kind.NUMERICAL, Kind.IDENTIFIER)]
     whole = [column.name for column in numbers if column.kind is Kind.IDENTIFIER or column.decimals == 0]
@@ -72,10 +82,17 @@ def _csv(opened: Any, schema: TableSchema | None) -> Callable[[pd.DataFrame], No
     def write(frame: pd.DataFrame) -> None:
         nonlocal header
         frame = frame.astype({name: "Int64" for name in whole if _are_whole(frame[name])})
-        frame.to_csv(opened, index=False, header=header)
+        # Of floats of pandas' own and of Arrow's it would write points whatever is asked.
+        others = [name for name in frame if _is_other_float(frame[name].dtype)] if dialect.decimal != "." else []
+        frame = frame.astype(dict.fromkeys(others, "float64"))
+        frame.to_csv(opened, index=False, header=header, sep=dialect.separator, decimal=dialect.decimal)
         header = False
 
     return write
+
+
+def _is_other_float(dtype: Any) -> bool:
+    return pd.api.types.is_float_dtype(dtype) and pd.api.types.is_extension_array_dtype(dtype)
 
 
 def _are_whole(values: pd.Series) -> bool:

@@ -3,11 +3,12 @@ import gzip
 import lzma
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
 import synthgen
-from synthgen.data.tables.delimited import read_csv
+from synthgen.data.tables.delimited import Dialect, dialect_of, read_csv
 from synthgen.data.tables.sources import read_table
 from synthgen.errors import SynthgenError
 
@@ -218,3 +219,26 @@ def test_a_table_is_learned_from_compressed_text(tmp_path, people):
     people.to_csv(tmp_path / "people.csv.gz", index=False)
     fitted = synthgen.fit(tmp_path / "people.csv.gz", "table/copula", overrides=["callbacks=none", "trainer=cpu"])
     assert list(fitted.sample(5)) == list(people)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("a,b\n1.5,x\n", (",", ".")),
+        ("a;b\n1,5;x\n", (";", ",")),
+        ("a;b\n1.5;x\n", (";", ".")),
+        ("a\tb\n1.234,5\tx\n", ("\t", ",")),
+        ('a;b\n15;"x, y"\n', (";", ".")),
+    ],
+)
+def test_a_table_remembers_how_its_text_was_written(csv, content, expected):
+    dialect = dialect_of(csv(content).iloc[:1].reset_index(drop=True))
+    assert (dialect.separator, dialect.decimal) == expected
+
+
+def test_a_table_of_another_source_is_written_in_english():
+    assert dialect_of(pd.DataFrame({"a": [1.5]})) == Dialect(",", ".")
+
+
+def test_small_numbers_with_commas_are_numbers(csv):
+    assert csv("a;b\n1,5e-05;x\n2,5;y\n1e-07;z\n")["a"].tolist() == [1.5e-05, 2.5, 1e-07]

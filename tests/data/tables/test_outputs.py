@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from synthgen.data.tables.delimited import Dialect, read_csv
 from synthgen.data.tables.outputs import table_writer, write_table
 from synthgen.data.tables.schema import infer_schema
 from synthgen.data.tables.sources import read_table
@@ -124,3 +125,22 @@ def test_a_column_of_words_and_numbers_is_one_type_whatever_its_first_part_has(t
     read = pd.read_parquet(tmp_path / "rows.parquet")["x"]
     assert read.iloc[len(first) :].tolist() == written
     assert read.iloc[: len(first)].isna().tolist() == [cell is None for cell in first]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "Float64", "float64[pyarrow]"])
+@pytest.mark.parametrize("dialect", [Dialect(";", ","), Dialect("\t", "."), Dialect("|", ",")])
+def test_text_keeps_separator_and_decimal_sign_and_reads_back(tmp_path, dtype, dialect):
+    frame = pd.DataFrame(
+        {
+            "x": pd.Series([1.5, 1e-05, -12345.25, None], dtype=dtype),
+            "n": [1, 2, 3, 4],
+            "w": ["a;b", "Köln, Rhein", "1|2", '"q"'],
+        }
+    )
+    with table_writer(str(tmp_path / "x.csv"), dialect=dialect) as write:
+        write(frame)
+    text = (tmp_path / "x.csv").read_bytes().decode("utf-8")
+    assert text.startswith(dialect.separator.join("xnw"))
+    assert f"1{dialect.decimal}5{dialect.separator}1" in text
+    read = read_csv(str(tmp_path / "x.csv"))
+    pd.testing.assert_frame_equal(read.astype({"x": dtype}), frame, check_dtype=False)
