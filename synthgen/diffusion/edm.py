@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from synthgen.diffusion.samplers import SAMPLERS, Denoise
+from synthgen.diffusion.samplers import Denoise, sampler_named
 from synthgen.diffusion.schedules import check_positive, check_sigmas, karras_sigmas, lognormal_sigmas
-from synthgen.errors import SynthgenError, nearest
 
 __all__ = ["EDMDiffusion"]
 
@@ -26,7 +25,7 @@ class EDMDiffusion:
         sigma_min: Lowest noise level of sampling.
         sigma_max: Highest one.
         rho: Spacing of the levels between.
-        sampler: One of `SAMPLERS`.
+        sampler: One of `SAMPLERS`, or a scheduler of diffusers by its name.
         steps: Its number of steps.
 
     Raises:
@@ -45,7 +44,7 @@ class EDMDiffusion:
     def __post_init__(self) -> None:
         check_positive(noise_std=self.noise_std, rho=self.rho, steps=self.steps)
         check_sigmas(self.sigma_min, self.sigma_max)
-        _check_sampler(self.sampler)
+        sampler_named(self.sampler)
 
     def noisy(self, clean: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Noisy examples of training, of the shape of (batch, …) clean ones, and their noise levels, (batch,)."""
@@ -73,14 +72,16 @@ class EDMDiffusion:
         Raises:
             SynthgenError: A sampler that does not exist, or fewer steps than one.
         """
-        sampler, steps = sampler or self.sampler, self.steps if steps is None else steps
-        _check_sampler(sampler)
-        check_positive(steps=steps)
-        sigmas = karras_sigmas(steps, self.sigma_min, self.sigma_max, self.rho, generator.device)
+        solve, sigmas = sampler_named(sampler or self.sampler), self.sigmas(steps, generator.device)
         noise = torch.randn(*shape, generator=generator, device=generator.device)
-        return SAMPLERS[sampler](denoise, sigmas[0] * noise, sigmas)
+        return solve(denoise, sigmas[0] * noise, sigmas, generator)
 
+    def sigmas(self, steps: int | None = None, device: torch.device | str = "cpu") -> Tensor:
+        """(steps + 1,) noise levels of sampling, decreasing to 0; of the own number of steps, or of another.
 
-def _check_sampler(name: str) -> None:
-    if name not in SAMPLERS:
-        raise SynthgenError(f"sampler: unknown {name!r}: {nearest(name, SAMPLERS, what='samplers are')}")
+        Raises:
+            SynthgenError: Fewer steps than one.
+        """
+        steps = self.steps if steps is None else steps
+        check_positive(steps=steps)
+        return karras_sigmas(steps, self.sigma_min, self.sigma_max, self.rho, device)

@@ -38,7 +38,7 @@ def test_the_exact_denoiser_of_a_normal_distribution_samples_it(sampler):
     def denoise(x, sigma):  # of N(3, 0.5²)
         return 3 + 0.25 / (0.25 + sigma**2) * (x - 3)
 
-    drawn = EDMDiffusion(**SETTINGS).sample(denoise, (20_000, 1), seeded(), sampler=sampler, steps=100)
+    drawn = EDMDiffusion(**SETTINGS).sample(denoise, (20_000, 1), seeded(), sampler=sampler, steps=400)
     assert drawn.mean().item() == pytest.approx(3, abs=0.03)
     assert drawn.std().item() == pytest.approx(0.5, abs=0.02)
 
