@@ -11,7 +11,7 @@ from typing import Any
 
 from synthgen.errors import SynthgenError, nearest
 
-__all__ = ["MAX_MEASURED", "RARE", "Column", "ImageLayout", "Kind", "TableLayout", "TableSchema"]
+__all__ = ["MAX_MEASURED", "RARE", "Attribute", "Column", "ImageLayout", "Kind", "TableLayout", "TableSchema"]
 
 
 #: The word for all words of a column that fewer rows have than `rare_below`.
@@ -185,6 +185,25 @@ class TableLayout:
 
 
 @dataclass(frozen=True)
+class Attribute:
+    """What is told of an image besides its class: whether something holds of it, or a number.
+
+    Models see it standardised.
+
+    Attributes:
+        name: Of the attribute.
+        flag: Whether it is 0 or 1 wherever it is known.
+        mean: Over the training images that have it.
+        std: Its standard deviation over them, above 0.
+    """
+
+    name: str
+    flag: bool
+    mean: float
+    std: float
+
+
+@dataclass(frozen=True)
 class ImageLayout:
     """What an image model sees.
 
@@ -195,6 +214,9 @@ class ImageLayout:
         classes: Number of class labels; 0 when images carry none.
         class_shares: Share of each class in the training images; even when empty.
         sigma_data: Standard deviation of the training images scaled to [−1, 1], over all pixels and channels.
+        attributes: What else is told of images.
+        described: Class (0 without classes) and standardised attributes of some of the training images, from which
+            those that a condition leaves free are drawn together.
     """
 
     channels: int
@@ -203,6 +225,8 @@ class ImageLayout:
     classes: int = 0
     class_shares: tuple[float, ...] = ()
     sigma_data: float = 0.5
+    attributes: tuple[Attribute, ...] = ()
+    described: tuple[tuple[float, ...], ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:

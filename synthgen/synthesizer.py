@@ -4,6 +4,7 @@ import json
 import warnings
 from collections.abc import Callable
 from inspect import signature
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from synthgen.checkpoint_folder import CODECS, FORMAT_VERSION, read_checkpoint
 from synthgen.configuration import build
 from synthgen.data.images.codec import ImageCodec
 from synthgen.data.images.images import Images
+from synthgen.data.images.outputs import check_image_output, image_writer
 from synthgen.data.module import DataModule
 from synthgen.data.tables.codec import TableCodec
 from synthgen.data.tables.constraints.kinds import FixedCombinations
@@ -27,7 +29,7 @@ from synthgen.data.tables.outputs import is_text, table_writer
 from synthgen.data.tables.rebalancing import rebalanced
 from synthgen.data.tables.sources import to_frame
 from synthgen.errors import SynthgenError, nearest, rows_named
-from synthgen.files import no_space, replacing_folder, write_manifest
+from synthgen.files import no_space, replacing_folder, sha256, write_manifest
 from synthgen.models.base import Model
 from synthgen.models.keeping import Acceptance, Unmet
 from synthgen.models.stages import Batch
@@ -37,6 +39,8 @@ __all__ = ["Synthesizer"]
 # Rows that are encoded together, and cells that are drawn together, where a table may be larger than memory.
 _CODED = 65_536
 _PART_CELLS = 2**23
+# And pixels.
+_PART_PIXELS = 2**26
 
 
 class Synthesizer:
@@ -47,7 +51,10 @@ class Synthesizer:
         model: The generative model.
         config: Plain config that builds the model: its `_target_` and arguments.
         facts: What is known of its making, for the card: data, rows, examples seen.
+        weights: The first digits of the SHA-256 of the weights that it was loaded with; None of one that was not.
     """
+
+    weights: str | None = None
 
     def __init__(
         self,
@@ -130,8 +137,8 @@ class Synthesizer:
             raise SynthgenError(f"condition: {type(self.model).__name__} takes none")
         if isinstance(self.codec, TableCodec):
             return self._sample_rows(self.codec, n, condition, int(seed), int(start), progress, options)
-        encoded = None if condition is None else self.codec.encode_condition(condition, n)  # type: ignore[arg-type]
-        return self.codec.decode(_finite(self.model.sample(n, encoded, seed, start, progress, **options)))
+        encoded = None if condition is None else self.codec.encode_condition(condition, n)
+        return self.codec.decode(_finite(self.model.sample(n, encoded, int(seed), int(start), progress, **options)))
 
     def _sample_rows(
         self,
@@ -173,30 +180,35 @@ class Synthesizer:
         decimal: str | None = None,
         **options: Any,
     ) -> None:
-        """Draws rows of a table into a CSV or Parquet file a part at a time: n may be more than memory holds.
+        """Draws rows or images into a file a part at a time: n may be more than memory holds.
 
-        The rows are those of `sample`, and the file is there when all of them are. Parts are whole blocks of the model.
+        They are those of `sample`, and the file is there when all of them are. Parts are whole blocks of the model.
 
         Args:
-            output: Path of the file, whose suffix says its format.
-            n: Number of rows, at least 1.
+            output: Path whose suffix says its format: of a table `.csv`, `.csv.gz` or `.parquet`; of images `.zip`,
+                `.tar` (WebDataset), `.parquet`, `.npz`, `.png` (a grid), or a folder. See `image_writer`.
+            n: Number of rows or images, at least 1.
             condition: As for `sample`; so are the others.
             seed: Names the sequence.
-            start: Index of the first row.
-            progress: Called with the number of rows that have just been drawn.
+            start: Index of the first row or image.
+            progress: Called with the number of rows or images that have just been drawn.
             rebalance: Shares of values.
             separator: One character between the cells of a CSV file; by default that of the one that was learned from.
             decimal: Its decimal sign, "." or ","; likewise.
             **options: The model's own.
 
         Raises:
-            SynthgenError: As `sample`, of a suffix or a separator that is none, or the data is no table.
+            SynthgenError: As `sample`, or of a suffix or a separator that is none.
         """
-        if not isinstance(self.codec, TableCodec):
-            raise SynthgenError("sample_to_file: is for tables; images are written by write_images")
         _check_whole(n=(n, 1), start=(start, 0))
-        dialect = _dialect(self.codec.dialect, str(output), separator, decimal)
         condition = to_frame(condition)
+        if isinstance(self.codec, ImageCodec):
+            for name, value in {"separator": separator, "decimal": decimal}.items():
+                if value is not None:
+                    raise SynthgenError(f"{name}={value!r}: is of CSV files; these are images")
+            self._images_to_file(self.codec, str(output), n, condition, seed, start, progress, options)
+            return
+        dialect = _dialect(self.codec.dialect, str(output), separator, decimal)
         if isinstance(condition, pd.DataFrame) and len(condition):
             # Its last row is known to be sound before the first one is drawn.
             condition = condition.reset_index(drop=True)  # whose parts know where they begin
@@ -224,6 +236,32 @@ class Synthesizer:
                         counts.setdefault(name, Acceptance()).add(count.drawn, count.accepted)
                 low = high
         self.model.acceptance, self.model.kept = counts.get("acceptance"), counts.get("kept")
+
+    def _images_to_file(
+        self,
+        codec: ImageCodec,
+        output: str,
+        n: int,
+        condition: dict[str, Any] | pd.DataFrame | None,
+        seed: int,
+        start: int,
+        progress: Callable[[int], None] | None,
+        options: dict[str, Any],
+    ) -> None:
+        check_image_output(output, codec.layout.channels)
+        # One value an image, so that a part has its own.
+        columns = None if condition is None else codec.each(condition, n)
+        facts = {"seed": seed} | ({} if self.weights is None else {"checkpoint": self.weights})
+        size = max(1, _PART_PIXELS // (prod(codec.layout.shape) * self.model.block_size)) * self.model.block_size
+        with image_writer(output, codec.classes, facts) as write:
+            low = start
+            while low < start + n:
+                high = min(start + n, (low // size + 1) * size)
+                part = columns and {name: cells[low - start : high - start] for name, cells in columns.items()}
+                drawn = self.sample(high - low, part, seed, low, progress, **options)
+                assert isinstance(drawn, Images)
+                write(drawn, low)
+                low = high
 
     def log_prob(self, frame: pd.DataFrame) -> pd.Series:
         """How likely rows are under the model, by the columns together: to find what is unusual, or compare models.
@@ -323,7 +361,9 @@ class Synthesizer:
                 names a class that it may not.
         """
         codec, model, config = read_checkpoint(Path(folder))
-        return cls(codec, model, config["model"], config.get("facts"))
+        synthesizer = cls(codec, model, config["model"], config.get("facts"))
+        synthesizer.weights = sha256(Path(folder) / "model.safetensors")[:16]
+        return synthesizer
 
 
 def _dialect(own: Dialect, output: str, separator: str | None, decimal: str | None) -> Dialect:
@@ -390,8 +430,14 @@ def _card(synthesizer: Synthesizer, name: str) -> str:
     else:
         layout, output = codec.layout, "synthetic.npz"
         given_away = "the size of the images, the names and shares of their classes, and the spread of their pixels"
+        if layout.attributes:
+            given_away += (
+                f", and class and attributes of {len(layout.described):,} of them, to a hundredth of their spread"
+            )
         content = f"Images of {layout.width} × {layout.height} pixels with {layout.channels} channel(s)"
         content += f", of {len(codec.classes)} classes: {', '.join(codec.classes)}." if codec.classes else "."
+        if layout.attributes:
+            content += f" Attributes: {', '.join(one.name for one in layout.attributes)}."
     parameters = sum(value.numel() for value in model.trained_state().values())
     facts = "".join(f"- {key.replace('_', ' ')}: {value}\n" for key, value in synthesizer.facts.items())
     return (

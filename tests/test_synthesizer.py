@@ -34,6 +34,17 @@ def test_a_file_that_is_drawn_in_parts_holds_the_rows_of_one_draw(table_synthesi
     assert pd.read_csv(tmp_path / "even.csv.gz")["income"].value_counts(normalize=True).min() > 0.48
 
 
+def test_images_that_are_drawn_in_parts_are_those_of_one_draw(image_synthesizer, tmp_path, monkeypatch):
+    monkeypatch.setattr("synthgen.synthesizer._PART_PIXELS", 1)  # a block a part
+    n, start = image_synthesizer.model.block_size + 9, 5
+    label = [None, image_synthesizer.codec.classes[0]] * (n // 2) + [None] * (n % 2)
+    image_synthesizer.sample_to_file(tmp_path / "parts.npz", n, {"label": label}, seed=3, start=start)
+    whole = image_synthesizer.sample(n, {"label": label}, seed=3, start=start)
+    written = np.load(tmp_path / "parts.npz")
+    np.testing.assert_array_equal(written["images"], whole.pixels)
+    np.testing.assert_array_equal(written["labels"], whole.labels)
+
+
 def test_what_cannot_be_drawn_is_refused_before_the_first_part(table_synthesizer, image_synthesizer, tmp_path):
     given = pd.DataFrame({"income": [">50K"] * 99 + ["none"]})
     with pytest.raises(synthgen.SynthgenError, match=r"condition income \(row 100\): training never saw 'none'"):
@@ -42,8 +53,12 @@ def test_what_cannot_be_drawn_is_refused_before_the_first_part(table_synthesizer
         table_synthesizer.sample_to_file(tmp_path / "rows.csv", 99, given)
     with pytest.raises(synthgen.SynthgenError, match="n: found 0"):
         table_synthesizer.sample_to_file(tmp_path / "rows.csv", 0)
-    with pytest.raises(synthgen.SynthgenError, match="sample_to_file: is for tables"):
+    with pytest.raises(synthgen.SynthgenError, match=r"found '\.csv'; expected \.png, .* or a folder"):
         image_synthesizer.sample_to_file(tmp_path / "rows.csv", 10)
+    with pytest.raises(synthgen.SynthgenError, match="separator=';': is of CSV files; these are images"):
+        image_synthesizer.sample_to_file(tmp_path / "images.npz", 10, separator=";")
+    with pytest.raises(synthgen.SynthgenError, match=r"condition\.colour: unknown"):
+        image_synthesizer.sample_to_file(tmp_path / "images.npz", 10, {"colour": "red"})
     assert list(tmp_path.iterdir()) == []
 
 

@@ -29,7 +29,7 @@ def run(config: DictConfig) -> None:
     from rich.console import Console
     from rich.progress import Progress
 
-    from synthgen.data.images.images import check_output, write_images
+    from synthgen.data.images.outputs import check_image_output
     from synthgen.data.tables.outputs import check_table_output
     from synthgen.synthesizer import Synthesizer
     from synthgen.training.run_folder import find_checkpoint
@@ -39,7 +39,7 @@ def run(config: DictConfig) -> None:
     if synthesizer.codec.kind == "table":
         check_table_output(output)
     else:
-        check_output(output, synthesizer.codec.layout.channels)  # type: ignore[union-attr]
+        check_image_output(output, synthesizer.codec.layout.channels)  # type: ignore[union-attr]
     device = settings["device"]
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -61,11 +61,8 @@ def run(config: DictConfig) -> None:
     with Progress(transient=True) as progress:
         task = progress.add_task("sampling", total=n)
         wanted["progress"] = lambda rows: progress.advance(task, rows)
-        if synthesizer.codec.kind == "table":
-            text = {key: settings[key] for key in ("separator", "decimal")}
-            synthesizer.sample_to_file(output, n, **text, **wanted)
-        else:
-            write_images(synthesizer.sample(n, **wanted), output)  # type: ignore[arg-type]
+        text = {key: settings[key] for key in ("separator", "decimal") if settings[key] is not None}
+        synthesizer.sample_to_file(output, n, **text, **wanted)
     console = Console(highlight=False, soft_wrap=True)
     if (acceptance := synthesizer.model.acceptance) is not None:
         console.print(f"{acceptance.rate:.2%} of {acceptance.drawn:,} rows drawn met the condition")

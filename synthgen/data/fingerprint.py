@@ -29,6 +29,7 @@ def fingerprint(*parts: pd.DataFrame | StreamedTable | Images | None) -> str:
         if isinstance(part, Images):
             digest.update(np.ascontiguousarray(part.pixels).data)
             digest.update(b"" if part.labels is None else part.labels.tobytes())
+            digest.update(b"" if part.attributes is None else np.ascontiguousarray(part.attributes).data)
     return digest.hexdigest()
 
 

@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 
 from synthgen.data.files import read_data
-from synthgen.data.images.images import Images, write_images
+from synthgen.data.images.images import Images
+from synthgen.data.images.outputs import write_images
 from synthgen.data.tables.outputs import write_table
 from synthgen.errors import SynthgenError
 

@@ -1,16 +1,14 @@
-"""A set of images in memory, with labels where there are any, and how it is written."""
+"""A set of images in memory, with what is told of them, and the grid that shows some."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from synthgen.errors import SynthgenError, nearest
-from synthgen.files import replacing, replacing_folder
 
-__all__ = ["Images", "check_output", "image_grid", "write_images"]
+__all__ = ["Images", "image_grid", "joined"]
 
 
 @dataclass(frozen=True)
@@ -21,11 +19,15 @@ class Images:
         pixels: uint8, (images, channels, height, width).
         labels: Class indices, (images,), or None.
         classes: Names of the classes, by index.
+        attributes: Floats, (images, names): what else is told of each, NaN where it is not known; or None.
+        names: Of the attributes, in order.
     """
 
     pixels: np.ndarray
     labels: np.ndarray | None = None
     classes: tuple[str, ...] = ()
+    attributes: np.ndarray | None = None
+    names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.pixels.dtype != np.uint8 or self.pixels.ndim != 4:
@@ -46,13 +48,23 @@ class Images:
                     f"labels: found {low if low < 0 else high}, but there are {len(self.classes)} classes; "
                     "expected an index of `classes` each"
                 )
+        if self.attributes is not None and self.attributes.shape != (len(self.pixels), len(self.names)):
+            raise SynthgenError(
+                f"attributes: found an array of shape {self.attributes.shape} for {len(self.pixels)} images and "
+                f"{len(self.names)} names; expected a row an image and a column a name"
+            )
+        if self.attributes is not None and np.isinf(self.attributes).any():
+            column = int(np.isinf(self.attributes).any(axis=0).argmax())
+            raise SynthgenError(f"attribute {self.names[column]!r}: found an infinite value; expected numbers, or NaN")
 
     def __len__(self) -> int:
         return len(self.pixels)
 
     def __getitem__(self, rows: np.ndarray | slice) -> "Images":
         """Some of the images."""
-        return Images(self.pixels[rows], None if self.labels is None else self.labels[rows], self.classes)
+        labels = None if self.labels is None else self.labels[rows]
+        attributes = None if self.attributes is None else self.attributes[rows]
+        return Images(self.pixels[rows], labels, self.classes, attributes, self.names)
 
     def labels_among(self, classes: tuple[str, ...], side: str) -> np.ndarray | None:
         """Labels as indices of other classes, by their names; None without labels or without classes.
@@ -104,55 +116,9 @@ def image_grid(pixels: np.ndarray, columns: int | None = None, min_side: int = 3
     return Image.fromarray(canvas)
 
 
-def check_output(output: str, channels: int) -> None:
-    """Makes sure that images can be written to `output`, before there are any.
-
-    Raises:
-        SynthgenError: A suffix that is none of images, a file or a folder that is not empty in the place of a new
-            folder, or a folder for images that have neither 1 nor 3 channels.
-    """
-    target = Path(output)
-    if target.suffix in (".png", ".npz"):
-        return
-    if target.suffix:
-        raise SynthgenError(f"output={output}: found {target.suffix!r}; expected .png, .npz, or a folder")
-    if channels not in (1, 3):
-        raise SynthgenError(f"output={output}: image files hold 1 or 3 channels, found {channels}; expected a .npz")
-    if target.is_file():
-        raise SynthgenError(f"output={output}: found a file, expected a new folder, .png or .npz")
-    if target.is_dir() and any(target.iterdir()):
-        raise SynthgenError(f"output={output}: the folder is not empty; expected a new one")
-
-
-def write_images(images: Images, output: str) -> None:
-    """Writes images in one move: `.png` as one grid, `.npz` as arrays, else a folder with one file an image.
-
-    In a folder, images with labels lie in one sub-folder a class, as `data=image_folder` reads them.
-
-    Raises:
-        SynthgenError: As `check_output`, or a class whose name cannot be that of a sub-folder.
-    """
-    target = Path(output)
-    channels = images.pixels.shape[1]
-    check_output(output, channels)
-    if target.suffix == ".npz":
-        labels: dict[str, Any] = (
-            {} if images.labels is None else {"labels": images.labels, "classes": np.array(images.classes)}
-        )
-        with replacing(target) as partial, partial.open("wb") as file:
-            np.savez_compressed(file, images=images.pixels, **labels)
-    elif target.suffix == ".png":
-        with replacing(target) as partial:
-            image_grid(images.pixels).save(partial, format="png")
-    else:
-        for name in images.classes:
-            # A checkpoint folder from elsewhere may bring any names.
-            if name in ("", "..") or Path(name).name != name:
-                raise SynthgenError(f"class {name!r} cannot be the name of a folder; write to a .npz instead")
-        digits = max(5, len(str(len(images))))
-        with replacing_folder(target) as partial:
-            for i, pixels in enumerate(images.pixels):
-                folder = partial if images.labels is None else partial / images.classes[int(images.labels[i])]
-                folder.mkdir(exist_ok=True)
-                picture = Image.fromarray(pixels[0] if channels == 1 else pixels.transpose(1, 2, 0))
-                picture.save(folder / f"{i:0{digits}}.png")
+def joined(parts: Sequence[Images]) -> Images:
+    """Images of the same classes and attributes, one after another."""
+    first = parts[0]
+    labels = None if first.labels is None else np.concatenate([part.labels for part in parts])
+    attributes = None if first.attributes is None else np.concatenate([part.attributes for part in parts])
+    return Images(np.concatenate([part.pixels for part in parts]), labels, first.classes, attributes, first.names)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,13 @@ import numpy as np
 from PIL import Image
 
 from synthgen.data.images.images import Images
+from synthgen.data.images.metadata import metadata_of
 from synthgen.errors import SynthgenError, nearest
 from synthgen.files import existing_file
 
 __all__ = ["arrays", "digits", "fashion_mnist", "image_folder"]
 
+_ARRAYS = ("images", "labels", "classes", "attributes", "names")
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 
 
@@ -47,6 +50,7 @@ def fashion_mnist(path: str) -> Images:
 def arrays(path: str) -> Images:
     """A `.npz` file with `images` and, if they are there, `labels` and `classes`; or a `.npy` file of images.
 
+    Attributes are `attributes`, (images, attributes), numbers with NaN where one is not known, and their `names`.
     Images are uint8 of shape (images, height, width), (images, channels, height, width) or (images, height, width,
     channels); see `from_array`.
     """
@@ -55,12 +59,16 @@ def arrays(path: str) -> Images:
         content = np.load(file, allow_pickle=False)
         if isinstance(content, np.ndarray):
             content = {"images": content}
-        held = {name: content[name] for name in ("images", "labels", "classes") if name in content}
+        held = {name: content[name] for name in _ARRAYS if name in content}
     except Exception as error:  # NumPy, zipfile and zlib each have their own for one and the same fault
         raise SynthgenError(f"{file}: not a NumPy file without pickled objects: {error}") from None
     if "images" not in held:
         raise SynthgenError(f"{file}: lacks an array named 'images'; {nearest('images', content, what='it has')}")
-    return from_array(held["images"], held.get("labels"), tuple(str(name) for name in held.get("classes", ())))
+    images = from_array(held["images"], held.get("labels"), tuple(str(name) for name in held.get("classes", ())))
+    if "attributes" not in held:
+        return images
+    names = tuple(str(name) for name in held.get("names", ()))
+    return replace(images, attributes=held["attributes"].astype(np.float32), names=names)
 
 
 def from_array(
@@ -100,31 +108,48 @@ def from_array(
 def image_folder(path: str) -> Images:
     """Images in a folder: one sub-folder a class, or all in the folder itself without labels.
 
-    All images must be of one size and mode: grey ("L") or RGB; a palette counts as RGB.
+    Where there is a `metadata.csv` or `metadata.jsonl` with a row an image, the images are those of its column
+    `file_name`; its column `label` says their class, by default that of their sub-folder, and every other column is an
+    attribute. All images must be of one size and mode: grey ("L") or RGB; a palette counts as RGB.
 
     Raises:
-        SynthgenError: No folder, no image, a corrupt file, or one of another size or mode; the message names the file.
+        SynthgenError: No folder, no image, a corrupt file, one of another size or mode, or one that metadata names and
+            that is not there; the message names the file.
     """
     folder = Path(path).expanduser()
     if not folder.is_dir():
         raise SynthgenError(f"{folder}: no such folder")
+    told = metadata_of(folder)
     classes = tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and any(_image_files(entry))))
     if classes:
-        files = [(file, i) for i, name in enumerate(classes) for file in _image_files(folder / name)]
+        files = [file for name in classes for file in _image_files(folder / name)]
     else:
-        files = [(file, 0) for file in _image_files(folder)]
+        files = list(_image_files(folder))
+    if told is not None:
+        for name in told.files:
+            if not (folder / name).is_file():
+                there = [file.relative_to(folder).as_posix() for file in files]
+                raise SynthgenError(f"{told.where}: {name}: no such image; {nearest(name, there, what='there are')}")
+        files = [folder / name for name in told.files]
     if not files:
         raise SynthgenError(f"{folder}: found no image; expected files such as .png or .jpg, or one sub-folder a class")
     with ThreadPoolExecutor() as pool:
-        read = list(pool.map(_read_image, (file for file, _ in files)))
+        read = list(pool.map(_read_image, files))
     first = read[0].shape
-    for (file, _), pixels in zip(files, read, strict=True):
+    for file, pixels in zip(files, read, strict=True):
         if pixels.shape != first:
             raise SynthgenError(
-                f"{file}: found {_describe(pixels.shape)}; expected {_describe(first)} as in {files[0][0].name}"
+                f"{file}: found {_describe(pixels.shape)}; expected {_describe(first)} as in {files[0].name}"
             )
-    labels = np.array([label for _, label in files], dtype=np.int64) if classes else None
-    return Images(np.stack(read), labels, classes)
+    names = [file.parent.name for file in files] if classes else None
+    if told is not None and told.labels is not None:
+        names = told.labels
+    labels = None
+    if names is not None:
+        classes = tuple(sorted(set(names)))
+        labels = np.array([classes.index(name) for name in names], dtype=np.int64)
+    attributes = told.attributes if told is not None and told.names else None
+    return Images(np.stack(read), labels, classes, attributes, told.names if attributes is not None and told else ())
 
 
 def _image_files(folder: Path) -> Iterator[Path]:

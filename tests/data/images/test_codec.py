@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -87,7 +88,7 @@ def test_a_condition_names_one_class_or_one_an_image(wanted, label, known):
     [
         ({"label": "dgo"}, r"condition\.label: unknown class 'dgo': did you mean 'dog'\?"),
         ({"label": ["dog", "cow", None]}, r"condition\.label: unknown class 'cow'"),
-        ({"label": ["dog"]}, r"condition\.label: found 1 labels for 3 images; expected one each"),
+        ({"label": ["dog"]}, r"condition\.label: found 1 values for 3 images; expected one each"),
         ({"lable": "dog"}, r"condition\.lable: unknown: did you mean 'label'\?"),
     ],
 )
@@ -99,3 +100,89 @@ def test_conditions_that_no_class_meets_are_refused(condition, message):
 def test_images_without_labels_take_no_condition():
     with pytest.raises(SynthgenError, match=r"condition\.label: unknown: these images have no labels"):
         ImageCodec.fit(images(labels=None)).encode_condition({"label": "dog"}, 3)
+
+
+# Attributes
+
+
+def described(n=300):
+    """Images with a flag and a number, each of which is not known of some images."""
+    rng = np.random.default_rng(2)
+    age = rng.normal(40, 10, n).round(1)
+    flag = (age > 40).astype(float)
+    flag[:20], age[20:50] = np.nan, np.nan
+    attributes = np.stack([flag, age], axis=1).astype(np.float32)
+    pixels = rng.integers(0, 256, (n, 1, 4, 4), dtype=np.uint8)
+    return Images(pixels, rng.integers(0, 2, n), ("a", "b"), attributes, ("glasses", "age"))
+
+
+def test_attributes_are_standardised_and_come_back():
+    original = described()
+    codec = ImageCodec.fit(original)
+    assert [(one.name, one.flag) for one in codec.layout.attributes] == [("glasses", True), ("age", False)]
+    encoded = codec.encode(original)["attributes"]
+    assert encoded.dtype == torch.float32
+    known = encoded[:, 1][~encoded[:, 1].isnan()]
+    assert abs(known.mean()) < 1e-4
+    assert abs(known.std(correction=0) - 1) < 1e-4
+    decoded = codec.decode(codec.encode(original))
+    np.testing.assert_allclose(decoded.attributes, original.attributes, atol=1e-4)
+    assert decoded.names == original.names
+    assert set(np.unique(decoded.attributes[20:, 0])) == {0, 1}
+
+
+def test_described_images_hold_attributes_together_and_none_that_is_not_known():
+    codec = ImageCodec.fit(described())
+    rows = np.array(codec.layout.described)
+    assert rows.shape == (300, 3)
+    assert np.isfinite(rows).all()
+    old = rows[:, 2] > 0.3
+    assert ((rows[:, 1] > 0) == (rows[:, 2] > 0))[old].mean() > 0.8
+
+
+def test_a_codec_with_attributes_survives_json():
+    codec = ImageCodec.fit(described())
+    again = ImageCodec.from_dict(json.loads(json.dumps(codec.to_dict(), allow_nan=False)))
+    assert again.layout == codec.layout
+
+
+def test_a_condition_wants_attributes_of_all_images_or_of_each():
+    codec = ImageCodec.fit(described())
+    flag, age = codec.layout.attributes
+    condition = codec.encode_condition({"age": [50, None], "glasses": True}, 2)
+    assert condition["label_known"].tolist() == [False, False]
+    expected = [[(1 - flag.mean) / flag.std, (50 - age.mean) / age.std], [(1 - flag.mean) / flag.std, np.nan]]
+    np.testing.assert_allclose(condition["attributes"], expected, rtol=1e-5)
+    frame = pd.DataFrame({"label": ["b", None], "age": [np.nan, 30.0]})
+    condition = codec.encode_condition(frame, 2)
+    assert condition["label_known"].tolist() == [True, False]
+    assert condition["attributes"].isnan().tolist() == [[True, True], [True, False]]
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ({"agee": 3}, r"condition.agee: unknown: .*age"),
+        ({"age": "old"}, r"condition.age: found 'old', expected a number"),
+        ({"glasses": 2}, r"condition.glasses: found 2, expected 0 or 1"),
+        ({"age": [1, 2, 3]}, r"condition.age: found 3 values for 2 images"),
+    ],
+)
+def test_conditions_on_attributes_that_cannot_be_are_named(condition, message):
+    with pytest.raises(SynthgenError, match=message):
+        ImageCodec.fit(described()).encode_condition(condition, 2)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda layout: layout["attributes"][0].update(std=0.0),
+        lambda layout: layout["described"].append([0.0, 1.0]),
+        lambda layout: layout["described"].append([7.0, 1.0, 1.0]),
+    ],
+)
+def test_damaged_attributes_are_refused(damage):
+    stored = json.loads(json.dumps(ImageCodec.fit(described()).to_dict()))
+    damage(stored["layout"])
+    with pytest.raises(SynthgenError, match=r"attributes: found|described: found"):
+        ImageCodec.from_dict(stored)

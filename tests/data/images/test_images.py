@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from synthgen.data.images.images import Images, check_output, image_grid, write_images
-from synthgen.data.images.sources import arrays, image_folder
+from synthgen.data.images.images import Images, image_grid
 from synthgen.errors import SynthgenError
 
 
@@ -87,97 +86,3 @@ def test_a_notebook_shows_the_first_64_as_a_grid():
     images = Images(noise(70, 3, 32, 32))
     shown = Image.open(BytesIO(images._repr_png_()))
     np.testing.assert_array_equal(np.asarray(shown), np.asarray(image_grid(images.pixels[:64])))
-
-
-# Files
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("classes", [(), ("a", "b"), ("10", "9", "T-shirt or top")])
-def test_a_written_folder_reads_back_as_it_was(tmp_path, channels, classes):
-    images = some(12, channels, classes)
-    write_images(images, str(tmp_path / "out" / "samples"))
-    again = image_folder(str(tmp_path / "out" / "samples"))
-    if not classes:
-        assert again.labels is None
-        np.testing.assert_array_equal(again.pixels, images.pixels)
-        return
-    assert again.classes == tuple(sorted(classes))
-    order = sorted(range(12), key=lambda i: (classes[images.labels[i]], i))
-    np.testing.assert_array_equal(again.pixels, images.pixels[order])
-    assert [again.classes[label] for label in again.labels] == [classes[images.labels[i]] for i in order]
-
-
-def test_files_of_a_folder_are_numbered_so_that_they_sort(tmp_path):
-    write_images(Images(noise(3, 1, 2, 2)), str(tmp_path / "few"))
-    assert sorted(file.name for file in (tmp_path / "few").iterdir()) == ["00000.png", "00001.png", "00002.png"]
-
-
-@pytest.mark.parametrize("channels", [1, 3, 5])
-@pytest.mark.parametrize("classes", [(), ("a", "b")])
-def test_a_written_npz_reads_back_as_it_was(tmp_path, channels, classes):
-    images = some(7, channels, classes)
-    write_images(images, str(tmp_path / "new" / "samples.npz"))
-    again = arrays(str(tmp_path / "new" / "samples.npz"))
-    np.testing.assert_array_equal(again.pixels, images.pixels)
-    assert again.classes == images.classes
-    assert (again.labels is None) == (images.labels is None)
-    if classes:
-        np.testing.assert_array_equal(again.labels, images.labels)
-
-
-def test_a_written_png_is_the_grid(tmp_path):
-    images = some()
-    write_images(images, str(tmp_path / "samples.png"))
-    written = np.asarray(Image.open(tmp_path / "samples.png"))
-    np.testing.assert_array_equal(written, np.asarray(image_grid(images.pixels)))
-
-
-@pytest.mark.parametrize("output", ["samples.jpg", "samples.zip", "samples.PNG"])
-def test_other_suffixes_are_refused(tmp_path, output):
-    for write in (lambda path: check_output(path, 3), lambda path: write_images(some(), path)):
-        with pytest.raises(SynthgenError, match=r"expected \.png, \.npz, or a folder"):
-            write(str(tmp_path / output))
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("channels", [2, 4, 5])
-def test_images_of_other_channels_do_not_go_to_a_folder(tmp_path, channels):
-    for write in (lambda path: check_output(path, channels), lambda path: write_images(some(channels=channels), path)):
-        with pytest.raises(SynthgenError, match=rf"hold 1 or 3 channels, found {channels}; expected a \.npz"):
-            write(str(tmp_path / "samples"))
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_folder_that_holds_something_is_never_replaced(tmp_path):
-    (tmp_path / "samples").mkdir()
-    (tmp_path / "samples" / "thesis.doc").write_text("years of work")
-    with pytest.raises(SynthgenError, match="the folder is not empty; expected a new one"):
-        write_images(some(), str(tmp_path / "samples"))
-    assert (tmp_path / "samples" / "thesis.doc").read_text() == "years of work"
-
-
-def test_a_file_is_never_replaced_by_a_folder(tmp_path):
-    (tmp_path / "samples").write_text("years of work")
-    with pytest.raises(SynthgenError, match=r"output=.*samples: found a file, expected a new folder"):
-        write_images(some(), str(tmp_path / "samples"))
-    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("samples", "years of work")]
-
-
-@pytest.mark.parametrize("name", ["../outside", "a/b", "..", ".", "", "/absolute"])
-def test_a_class_name_never_leads_out_of_the_folder(tmp_path, name):
-    name = str(tmp_path / "absolute") if name == "/absolute" else name
-    with pytest.raises(SynthgenError, match="cannot be the name of a folder"):
-        write_images(some(classes=("a", name)), str(tmp_path / "deep" / "samples"))
-    assert [file for file in tmp_path.rglob("*") if file.name != "deep"] == []
-
-
-@pytest.mark.parametrize(("labels", "classes"), [([0, 1, 2], ("a", "b")), ([0, -1, 1], ("a", "b")), ([0, 0, 0], ())])
-def test_labels_are_indices_of_classes(labels, classes):
-    with pytest.raises(SynthgenError, match=r"labels: found .* classes"):
-        Images(noise(3, 1, 2, 2), np.array(labels), classes)
-
-
-def test_labels_that_are_no_indices_are_refused():
-    with pytest.raises(SynthgenError, match="expected indices of classes"):
-        Images(noise(2, 1, 2, 2), np.array([0.5, 1.0]), ("a", "b"))

@@ -54,6 +54,47 @@ def test_a_palette_counts_as_rgb(tmp_path):
     np.testing.assert_array_equal(images[0], images[1])
 
 
+def test_metadata_says_which_images_there_are_their_labels_and_attributes(tmp_path):
+    pixels = noise(3, 4, 4)
+    for name, one in zip(["a.png", "b.png", "unnamed.png"], pixels):
+        save(tmp_path, name, one)
+    (tmp_path / "metadata.csv").write_text("file_name,label,age,smiles\nb.png,cat,3.5,true\na.png,007,,false\n")
+    images = image_folder(str(tmp_path))
+    np.testing.assert_array_equal(images.pixels[:, 0], pixels[[1, 0]])
+    assert images.classes == ("007", "cat")
+    assert images.labels.tolist() == [1, 0]
+    assert images.names == ("age", "smiles")
+    np.testing.assert_array_equal(images.attributes, np.array([[3.5, 1], [np.nan, 0]], dtype=np.float32))
+
+
+def test_metadata_in_json_lines_stands_beside_sub_folders_of_classes(tmp_path):
+    for i, name in enumerate(["cats", "dogs"]):
+        save(tmp_path / name, "x.png", noise(4, 4, seed=i))
+    lines = ['{"file_name": "dogs/x.png", "age": 2}', '{"file_name": "cats/x.png", "age": null}']
+    (tmp_path / "metadata.jsonl").write_text("\n".join(lines))
+    images = image_folder(str(tmp_path))
+    assert [images.classes[label] for label in images.labels] == ["dogs", "cats"]
+    np.testing.assert_array_equal(images.attributes, np.array([[2], [np.nan]], dtype=np.float32))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("file,age\na.png,3\n", r"metadata.csv: lacks a column 'file_name'"),
+        ("file_name,age\nb.png,3\n", r"metadata.csv: b.png: no such image.*a.png"),
+        ("file_name,age\na.png,3\na.png,4\n", r"'a.png' is named twice"),
+        ("file_name,age\n../a.png,3\n", r"'../a.png' leads out of the folder"),
+        ("file_name,label\na.png,\n", r"'a.png' has no label"),
+        ("file_name,colour\na.png,red\n", r"column 'colour': found 'red'; an attribute is a number"),
+    ],
+)
+def test_metadata_that_cannot_be_is_named(tmp_path, content, message):
+    save(tmp_path, "a.png", noise(4, 4))
+    (tmp_path / "metadata.csv").write_text(content)
+    with pytest.raises(SynthgenError, match=message):
+        image_folder(str(tmp_path))
+
+
 @pytest.mark.parametrize(("mode", "channels"), [("RGBA", 4), ("LA", 2), ("CMYK", 4)])
 def test_other_modes_are_refused_by_name(tmp_path, mode, channels):
     save(tmp_path, "a.png", noise(4, 4, 3))
