@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from synthgen.networks.embeddings import FourierFeatures
+from synthgen.networks.embeddings import AttributeEmbedding, FourierFeatures
 from synthgen.networks.residual import Downsample, ResidualBlock, Upsample, group_norm
 
 __all__ = ["UNet"]
@@ -29,6 +29,7 @@ class UNet(nn.Module):
             larger than 16 pixels a side and 1 else.
         size: Larger side of the images, in pixels: what "auto" goes by.
         dropout: Share of features dropped within blocks while training.
+        attributes: Number of attributes that are told besides the class.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class UNet(nn.Module):
         attention: Sequence[int] = (),
         patch_size: int | str = "auto",
         dropout: float = 0.0,
+        attributes: int = 0,
     ) -> None:
         super().__init__()
         patch = (2 if size > 16 else 1) if patch_size == "auto" else int(patch_size)
@@ -50,6 +52,7 @@ class UNet(nn.Module):
         self.stride = patch * 2 ** (len(multipliers) - 1)
         self.noise = nn.Sequential(FourierFeatures(64, 0.05, 2.0), nn.Linear(64, features))
         self.label = nn.Embedding(classes + 1, features) if classes else None
+        self.attributes = AttributeEmbedding(attributes, features) if attributes else None
         self.mix = nn.Sequential(nn.SiLU(), nn.Linear(features, features), nn.SiLU())
         self.into = nn.Conv2d(channels * patch**2, width, 3, padding=1)
 
@@ -76,13 +79,17 @@ class UNet(nn.Module):
         for parameter in self.out.parameters():
             nn.init.zeros_(parameter)
 
-    def forward(self, x: Tensor, noise: Tensor, label: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, noise: Tensor, label: Tensor | None = None, attributes: Tensor | None = None
+    ) -> Tensor:
         """One pass over images.
 
         Args:
             x: (batch, channels, height, width), of unit variance.
             noise: (batch,) the noise level as a number of order 1, such as ln(sigma) / 4.
             label: (batch,) class labels, `classes` for none; None for none anywhere.
+            attributes: (batch, 2 × attributes): their values, 0 where they are not known, and then 1 where they are
+                known and 0 else; None for none anywhere.
 
         Returns:
             A tensor of the shape of `x`.
@@ -95,6 +102,8 @@ class UNet(nn.Module):
         if self.label is not None:
             none = self.label.num_embeddings - 1
             context = context + self.label(torch.full_like(noise, none).long() if label is None else label)
+        if self.attributes is not None and attributes is not None:
+            context = context + self.attributes(attributes)
         context = self.mix(context)
 
         skips = [hidden]

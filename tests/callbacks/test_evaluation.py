@@ -28,7 +28,7 @@ from tests.tiny import Stop, averaged, fit, one_stage, same, slow_squared_error,
 
 FAMILIES = [
     *("table/argn", "table/tabdiff", "table/tabsyn", "table/ctgan", "table/tvae"),
-    *("image/edm", "image/dcgan", "image/vae"),
+    *("image/edm", "image/flow", "image/ddpm", "image/dcgan", "image/vae"),
 ]
 
 

@@ -32,6 +32,8 @@ SMALL = {
     "table/ctgan": ["network.widths=[8]", "model.latent=4"],
     "table/tabsyn": ["network.autoencoder.width=8", "network.denoiser.width=8", "model.steps=2"],
     "table/tvae": ["network.widths=[8]", "model.latent=4"],
+    "image/flow": ["network.width=4", "model.steps=2"],
+    "image/ddpm": ["network.width=4", "model.steps=2"],
     "image/dcgan": ["network.generator.width=4", "network.discriminator.width=4"],
     "image/vae": ["network.encoder.width=4", "network.decoder.width=4", "model.latent=2"],
 }

@@ -39,6 +39,8 @@ FAMILIES = {
     ],
     "table/tvae": ["data=randhie", "data.limit=3000", "data.batch_size=256", "network.widths=[16]", "model.latent=4"],
     "image/edm": ["data=digits", "data.batch_size=64", "network.width=8", "network.blocks=1"],
+    "image/flow": ["data=digits", "data.batch_size=64", "network.width=8", "network.blocks=1"],
+    "image/ddpm": ["data=digits", "data.batch_size=64", "network.width=8", "network.blocks=1", "model.steps=10"],
     "image/dcgan": ["data=digits", "data.batch_size=64", "network.generator.width=8", "network.discriminator.width=8"],
     "image/vae": ["data=digits", "data.batch_size=64", "network.encoder.width=8", "network.decoder.width=8"],
     "table/copula": ["data=randhie", "data.limit=3000", "data.batch_size=256"],

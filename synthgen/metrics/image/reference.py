@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import tempfile
+import uuid
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from synthgen.errors import SynthgenError
-from synthgen.files import replacing
 from synthgen.metrics.image.classifier import DomainClassifier, telling, train_classifier
 from synthgen.metrics.image.extractors import Extractor, extracted
 
@@ -161,9 +161,17 @@ def _read(file: Path, key: dict[str, str]) -> dict[str, NDArray] | None:
 
 def _keep(file: Path, arrays: dict[str, NDArray], key: dict[str, str]) -> None:
     """Writes arrays, which appear whole or not at all; a folder that cannot be written costs a warning."""
+    # A name of its own, so that two processes that compute the same do not write into each other's file.
+    partial = file.with_name(f".{file.name}.{uuid.uuid4().hex}.partial")
     try:
-        with replacing(file) as partial:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
             save_file(arrays, partial, metadata={**key, "sha256": _digest(arrays)})
+            with partial.open("rb") as written:
+                os.fsync(written.fileno())
+            partial.replace(file)
+        finally:
+            partial.unlink(missing_ok=True)
     except (OSError, SafetensorError) as error:
         warnings.warn(f"{file}: cannot be kept: {error}", stacklevel=3)
 

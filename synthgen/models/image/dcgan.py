@@ -89,8 +89,8 @@ class DCGAN(Model):
             condition: `label` and `label_known`, (size,).
             generator: Source of latents and free labels.
         """
-        label = sampled_label(self.layout, size, condition, generator)
-        return to_batch(_generated(self.stages[0].trained, size, label, generator), label)
+        drawn = sampled_label(self.layout, size, condition, generator)
+        return to_batch(_generated(self.stages[0].trained, size, drawn.get("label"), generator), drawn)
 
     def _generate(self, generator: nn.Module, batch: Batch, context: StepContext) -> Batch:
         # Labels of generated images are those of the batch: a draw of the training distribution as good as any.

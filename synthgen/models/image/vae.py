@@ -90,10 +90,10 @@ class VAE(Model):
             condition: `label` and `label_known`, (size,).
             generator: Source of latents and free labels.
         """
-        label = sampled_label(self.layout, size, condition, generator)
+        drawn = sampled_label(self.layout, size, condition, generator)
         latent = torch.randn(size, self.latent, generator=generator, device=generator.device)
         networks = cast(ImageVAE, self.stages[0].trained)
-        return to_batch(self.likelihood.middle(networks.decoder(latent, label)), label)
+        return to_batch(self.likelihood.middle(networks.decoder(latent, drawn.get("label"))), drawn)
 
     @torch.inference_mode()
     def bits_per_dim(self, images: Batch, seed: int = 0) -> Tensor:

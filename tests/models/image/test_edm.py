@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import synthgen
+from synthgen.data.images.images import Images
 from synthgen.errors import SynthgenError
 from synthgen.models.image.edm import ImageDenoiser
 from tests.models.image.toys import (
@@ -54,6 +55,34 @@ def test_images_need_no_labels():
     check_unlabelled("image/edm", SMALL)
 
 
+def test_attributes_and_numbers_are_conditions(tmp_path):
+    """How bright an image is, is told by a number, and by a flag which half of it is."""
+    rng = np.random.default_rng(0)
+    grey, left = rng.uniform(60, 220, 600), rng.integers(0, 2, 600)
+    pixels = np.zeros((600, 1, 8, 8))
+    pixels[left == 1, :, :, :4] = grey[left == 1][:, None, None, None]
+    pixels[left == 0, :, :, 4:] = grey[left == 0][:, None, None, None]
+    told = np.stack([left, grey], axis=1).astype(np.float32)
+    told[:60, 1] = np.nan
+    images = Images(pixels.astype(np.uint8), None, (), told, ("left", "grey"))
+    overrides = [*SMALL, "model.guidance=1", "model.optimization.lr=0.003"]
+    fitted = synthgen.fit(images, max_samples=24_000, batch_size=32, overrides=overrides)
+    wanted = [80, 140, 200]
+    for side in (0, 1):
+        drawn = fitted.sample(60, condition={"left": side, "grey": np.repeat(wanted, 20)})
+        halves = drawn.pixels[:, 0, :, :4].mean(axis=(1, 2)), drawn.pixels[:, 0, :, 4:].mean(axis=(1, 2))
+        bright, dark = halves if side else halves[::-1]
+        np.testing.assert_allclose(bright.reshape(3, 20).mean(axis=1), wanted, atol=15)
+        assert dark.mean() < 15
+        np.testing.assert_allclose(drawn.attributes[:, 1], np.repeat(wanted, 20), rtol=1e-3)
+        assert (drawn.attributes[:, 0] == side).all()
+    loaded = synthgen.load(fitted.save(tmp_path / "told"))
+    again = [one.sample(40, seed=1) for one in (fitted, loaded)]
+    np.testing.assert_array_equal(again[0].pixels, again[1].pixels)
+    np.testing.assert_array_equal(again[0].attributes, again[1].attributes)
+    assert 60 <= again[0].attributes[:, 1].min() < 100 < 180 < again[0].attributes[:, 1].max() <= 220
+
+
 def test_bf16_learns_too():
     images, labels = two_greys()
     overrides = [*SMALL, "trainer.precision=bf16-mixed", "model.optimization.lr=0.003"]
@@ -85,7 +114,7 @@ def test_a_zero_network_denoises_a_gaussian_as_well_as_is_possible():
     """With F = 0, D(x) = sigma_data² / (sigma² + sigma_data²) · x: the optimal denoiser of N(0, sigma_data²)."""
 
     class Zero(torch.nn.Module):
-        def forward(self, x, noise, label):
+        def forward(self, x, noise, label, attributes):
             return torch.zeros_like(x)
 
     denoiser = ImageDenoiser(Zero(), sigma_data=0.7)
