@@ -35,6 +35,8 @@ FAMILIES = {
     "table/ctgan": ["experiment=adult_tabdiff", "model=table/ctgan"],
     "table/tvae": ["experiment=adult_tabdiff", "model=table/tvae"],
     "image/edm": ["experiment=fashion_edm"],
+    "image/flow": ["experiment=fashion_edm", "model=image/flow"],
+    "image/ddpm": ["experiment=fashion_edm", "model=image/ddpm"],
     "image/dcgan": ["experiment=fashion_dcgan"],
     "image/vae": ["experiment=fashion_vae"],
 }

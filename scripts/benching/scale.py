@@ -26,7 +26,8 @@ COLUMNS = (10, 100, 500)
 MODELS = ("argn", "tabdiff")
 # Cells of the largest table: more of them, as 64-bit numbers and words, are not for the memory of small machines.
 MOST = 100_000_000
-# Of the first fit, and of the second one besides, divided by the number of columns; of few rows twenty epochs.
+# Of the first fit, and of the second one besides, divided by the number of columns; of few rows twenty epochs. Where
+# that takes less than half of the first one's time, which chance may change by as much, four times as many.
 FIRST, MORE = 20_480, 2_048_000
 # Different words of a column, in its own rows of the page.
 WORDS = (1_000, 10_000, 100_000, 1_000_000)
@@ -86,16 +87,20 @@ def measure(model: str, rows: int, columns: int, words: int) -> dict[str, Any]:
     overrides = ["callbacks=none", "trainer=cpu", "data.validation=0", "model.optimization.patience=null"]
     if model != "argn":
         overrides.pop()
-    seconds, examples = [], [FIRST, FIRST + min(MORE // columns, 20 * rows)]
+
+    def fit(examples: int) -> float:
+        begun = time.perf_counter()
+        api.fit(frame, f"table/{model}", max_samples=examples, overrides=overrides)
+        return time.perf_counter() - begun
+
     # A first fit, of few rows: what a process does once is not the table's.
     api.fit(frame[:2000], f"table/{model}", max_samples=2000, overrides=overrides)
-    for wanted in examples:
-        begun = time.perf_counter()
-        api.fit(frame, f"table/{model}", max_samples=wanted, overrides=overrides)
-        seconds.append(time.perf_counter() - begun)
-    cost = (seconds[1] - seconds[0]) / (examples[1] - examples[0])
+    first, more = fit(FIRST), min(MORE // columns, 20 * rows)
+    while (longer := fit(FIRST + more) - first) < first / 2:
+        more *= 4
+    cost = longer / more
     return {
-        "seconds before training": round(max(seconds[0] - cost * examples[0], 0.0), 2),
+        "seconds before training": round(max(first - cost * FIRST, 0.0), 2),
         "examples a second": round(1 / cost),
         "seconds an epoch": round(cost * rows, 1),
         "memory before, MiB": before,
