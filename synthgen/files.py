@@ -147,7 +147,10 @@ def sync(path: Path) -> None:
 def _partial(target: Path) -> Path:
     """A hidden name beside `target` that no other process writes to; what dead ones left of theirs is removed."""
     # A file's name may not be longer than 255 bytes.
-    begin, here = f".{target.name[:100]}.{platform.node()[:60]}-", f"{os.getpid()}-{uuid.uuid4().hex[:8]}.partial"
+    begin, here = (
+        f".{target.name.encode()[:100].decode(errors='ignore')}.{platform.node()[:60]}-",
+        f"{os.getpid()}-{uuid.uuid4().hex[:8]}.partial",
+    )
     for leftover in target.parent.glob(f"{glob.escape(begin)}*.partial"):
         process = leftover.name.removeprefix(begin).partition("-")[0]
         if process.isdigit() and not _runs(int(process)):

@@ -103,6 +103,13 @@ def test_replacing_folder_starts_empty_after_a_crash(tmp_path):
     assert names(tmp_path) == ["folder"]
 
 
+def test_long_names_in_any_script_are_written(tmp_path):
+    target = tmp_path / ("я" * 120)  # 240 bytes
+    with replacing(target) as partial:
+        partial.write_text("whole")
+    assert names(tmp_path) == [target.name]
+
+
 def test_what_a_living_process_writes_is_left_to_it(tmp_path):
     others = tmp_path / f".file.{platform.node()}-{os.getppid()}-ab.partial"
     elsewhere = tmp_path / ".file.other-node-1-ab.partial"

@@ -6,7 +6,7 @@ defined for every noise level above 0; a path whose alpha reaches 0 starts just 
 the last step takes what the denoiser says.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 
 import torch
@@ -152,8 +152,12 @@ SAMPLERS: dict[str, Sampler] = {
 }
 
 
-def sampler_named(name: str) -> Sampler:
+def sampler_named(name: str, others: Iterable[str] = ()) -> Sampler:
     """A function of this module, or a scheduler of diffusers such as "DEISMultistepScheduler".
+
+    Args:
+        name: Which.
+        others: What else a message names, where there is none of this name.
 
     Raises:
         SynthgenError: There is none of this name.
@@ -164,5 +168,5 @@ def sampler_named(name: str) -> Sampler:
         from synthgen.diffusion.schedulers import scheduler_named
 
         return scheduler_named(name)
-    known = nearest(name, SAMPLERS, what="samplers are")
+    known = nearest(name, {*others, *SAMPLERS}, what="samplers are")
     raise SynthgenError(f"sampler: unknown {name!r}: {known}, and diffusers' schedulers by name")

@@ -107,7 +107,8 @@ class ImageCodec:
         encoded: dict[str, Tensor] = {}
         if self.classes:
             index = {name: i for i, name in enumerate(self.classes)}
-            cells = columns["label"]
+            # A column of numbers with free cells holds floats.
+            cells = [int(cell) if isinstance(cell, float) and cell.is_integer() else cell for cell in columns["label"]]
             for cell in cells:
                 if cell is not None and str(cell) not in index:
                     raise SynthgenError(
@@ -193,7 +194,7 @@ def _described(images: Images, attributes: tuple[Attribute, ...]) -> tuple[tuple
         return ()
     random = np.random.default_rng(0)
     rows = np.sort(random.permutation(len(images))[:_DESCRIBED])
-    values = _standardised(images.attributes[rows], attributes).round(2)
+    values = _standardised(images.attributes[rows], attributes)
     for column in values.T:
         free = np.isnan(column)
         column[free] = random.choice(column[~free], free.sum()) if not free.all() else 0.0

@@ -53,6 +53,8 @@ class Images:
                 f"attributes: found an array of shape {self.attributes.shape} for {len(self.pixels)} images and "
                 f"{len(self.names)} names; expected a row an image and a column a name"
             )
+        if len(set(self.names)) < len(self.names) or "label" in self.names:
+            raise SynthgenError(f"attributes: found {list(self.names)}; expected different names, none of them 'label'")
         if self.attributes is not None and np.isinf(self.attributes).any():
             column = int(np.isinf(self.attributes).any(axis=0).argmax())
             raise SynthgenError(f"attribute {self.names[column]!r}: found an infinite value; expected numbers, or NaN")

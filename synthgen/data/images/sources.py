@@ -141,9 +141,13 @@ def image_folder(path: str) -> Images:
             raise SynthgenError(
                 f"{file}: found {_describe(pixels.shape)}; expected {_describe(first)} as in {files[0].name}"
             )
-    names = [file.parent.name for file in files] if classes else None
+    names = None
     if told is not None and told.labels is not None:
         names = told.labels
+    elif classes:
+        names = [file.relative_to(folder).parts[0] for file in files]
+        if stray := [name for name, file in zip(names, files) if file.parent == folder]:
+            raise SynthgenError(f"{folder / stray[0]}: lies in no class beside {classes[0]!r}; expected a label for it")
     labels = None
     if names is not None:
         classes = tuple(sorted(set(names)))

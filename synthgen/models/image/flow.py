@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from synthgen.diffusion.flow import SOLVERS, flow_times, logit_normal_times, paired_noise
-from synthgen.diffusion.samplers import SAMPLERS, sampler_named
+from synthgen.diffusion.samplers import sampler_named
 from synthgen.diffusion.schedules import check_positive
 from synthgen.errors import SynthgenError, nearest
 from synthgen.layout import ImageLayout
@@ -94,10 +94,7 @@ class Flow(DenoisingModel):
     def check_sampler(self, name: str) -> None:
         """See `DenoisingModel.check_sampler`."""
         if name not in SOLVERS:
-            if name not in SAMPLERS and not name.endswith("Scheduler"):
-                known = nearest(name, {*SOLVERS, *SAMPLERS}, what="samplers are")
-                raise SynthgenError(f"sampler: unknown {name!r}: {known}, and diffusers' schedulers by name")
-            sampler_named(name)
+            sampler_named(name, SOLVERS)
 
     def draw(
         self,

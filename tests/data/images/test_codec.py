@@ -186,3 +186,10 @@ def test_damaged_attributes_are_refused(damage):
     damage(stored["layout"])
     with pytest.raises(SynthgenError, match=r"attributes: found|described: found"):
         ImageCodec.from_dict(stored)
+
+
+def test_a_column_of_classes_that_are_numbers_may_have_free_cells():
+    frame = pd.DataFrame({"label": [7, np.nan, 7]})
+    condition = ImageCodec.fit(images()).encode_condition(frame, 3)
+    assert condition["label"].tolist() == [2, 0, 2]
+    assert condition["label_known"].tolist() == [True, False, True]

@@ -143,6 +143,9 @@ def test_attributes_are_selected_with_their_images_and_must_fit():
     np.testing.assert_array_equal(part.attributes[:, 1], [60, 20])
     with pytest.raises(SynthgenError, match=r"attributes: found an array of shape \(3, 2\) for 4 images and 2 names"):
         Images(noise(4, 1, 5, 5), None, (), np.zeros((3, 2), dtype=np.float32), ("a", "b"))
+    for names in (("a", "a"), ("a", "label")):
+        with pytest.raises(SynthgenError, match=r"expected different names, none of them 'label'"):
+            Images(noise(4, 1, 5, 5), None, (), np.zeros((4, 2), dtype=np.float32), names)
     with pytest.raises(SynthgenError, match="attribute 'b': found an infinite value"):
         Images(noise(1, 1, 5, 5), None, (), np.array([[0, np.inf]], dtype=np.float32), ("a", "b"))
 

@@ -77,6 +77,14 @@ def test_metadata_in_json_lines_stands_beside_sub_folders_of_classes(tmp_path):
     np.testing.assert_array_equal(images.attributes, np.array([[2], [np.nan]], dtype=np.float32))
 
 
+def test_an_image_outside_of_the_classes_is_named(tmp_path):
+    save(tmp_path / "cats", "x.png", noise(4, 4))
+    save(tmp_path, "y.png", noise(4, 4))
+    (tmp_path / "metadata.csv").write_text("file_name,age\ncats/x.png,1\ny.png,2\n")
+    with pytest.raises(SynthgenError, match=r"y.png: lies in no class beside 'cats'"):
+        image_folder(str(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
